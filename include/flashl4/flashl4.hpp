@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file flashl4.hpp
+ * @brief The C interface for C++17: a context that cleans up after itself, and errors that are thrown.
+ *
+ * Header-only. No C++ type crosses the border of the shared library, so any compiler and any standard
+ * library will do. Arguments and results are the C structs; their FL4_…_INIT work in C++ too.
+ */
+#ifndef FLASHL4_HPP
+#define FLASHL4_HPP
+
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include <flashl4/flashl4.h>
+
+/** The C++ face of flashl4. */
+namespace fl4 {
+
+/** A call failed. what() is the sentence of fl4_last_error(). Since: 0.1. */
+class error : public std::runtime_error {
+public:
+  /** Takes the sentence of the call that has just failed on this thread. */
+  explicit error(fl4_status status) : std::runtime_error(sentence(status)), status_(status) {}
+
+  /** The call's status, never ::FL4_OK. */
+  fl4_status status() const noexcept { return status_; }
+
+private:
+  static const char *sentence(fl4_status status)
+  {
+    const char *last = fl4_last_error();
+    return last[0] ? last : fl4_status_string(status);
+  }
+
+  fl4_status status_;
+};
+
+/** Throws an fl4::error unless the status is ::FL4_OK. Since: 0.1. */
+inline void check_status(fl4_status status)
+{
+  if (status != FL4_OK) throw error(status);
+}
+
+/** Reads a problem line, fl4_problem_parse(). Since: 0.1. */
+inline fl4_problem parse_problem(const char *line)
+{
+  fl4_problem problem = FL4_PROBLEM_INIT;
+  check_status(fl4_problem_parse(line, &problem));
+  return problem;
+}
+
+/** Writes a problem line, fl4_problem_format(). Since: 0.1. */
+inline std::string format_problem(const fl4_problem &problem)
+{
+  char line[FL4_PROBLEM_LINE_MAX];
+  check_status(fl4_problem_format(&problem, line, sizeof line));
+  return line;
+}
+
+/**
+ * Owns an ::fl4_context. It can be moved but not copied; one that was moved from may only be assigned
+ * to or destroyed. Thread-safety: as the C functions, so forward() and its kin may run from any number
+ * of threads at once. Since: 0.1.
+ */
+class context {
+public:
+  /** Opens a device: "cuda:0", "host", or nullptr for the best one there is. */
+  explicit context(const char *device = nullptr)
+  {
+    fl4_context_options options = FL4_CONTEXT_OPTIONS_INIT;
+    options.device = device;
+    open(options);
+  }
+
+  /** Opens a device with all options, fl4_context_create(). */
+  explicit context(const fl4_context_options &options) { open(options); }
+
+  /** Computes attention, fl4_attention_forward(). */
+  void forward(const fl4_attention_args &args, fl4_stream stream = nullptr)
+  {
+    check_status(fl4_attention_forward(get(), &args, stream));
+  }
+
+  /** Compiles ahead, fl4_attention_prepare(). */
+  void prepare(const fl4_attention_args &args) { check_status(fl4_attention_prepare(get(), &args)); }
+
+  /** Bytes of workspace that a call uses, fl4_attention_workspace_size(). */
+  std::size_t workspace_size(const fl4_attention_args &args)
+  {
+    std::size_t bytes = 0;
+    check_status(fl4_attention_workspace_size(get(), &args, &bytes));
+    return bytes;
+  }
+
+  /** How a call runs, fl4_attention_plan_info(). */
+  fl4_plan_info plan_info(const fl4_attention_args &args)
+  {
+    fl4_plan_info info = FL4_PLAN_INFO_INIT;
+    check_status(fl4_attention_plan_info(get(), &args, &info));
+    return info;
+  }
+
+  /** Is the forward right on this device? fl4_check(). A mismatch is a result, not an error. */
+  fl4_check_result check(const fl4_problem &problem, const fl4_check_options *options = nullptr)
+  {
+    fl4_check_result result = FL4_CHECK_RESULT_INIT;
+    check_status(fl4_check(get(), &problem, options, &result));
+    return result;
+  }
+
+  /** The context's device, fl4_context_get_device_info(). */
+  fl4_device_info device_info() const
+  {
+    fl4_device_info info = FL4_DEVICE_INFO_INIT;
+    check_status(fl4_context_get_device_info(get(), &info));
+    return info;
+  }
+
+  /** State of the cubin cache, fl4_context_get_cache_info(). */
+  fl4_cache_info cache_info() const
+  {
+    fl4_cache_info info = FL4_CACHE_INFO_INIT;
+    check_status(fl4_context_get_cache_info(get(), &info));
+    return info;
+  }
+
+  /** The C context, which stays this object's. */
+  fl4_context *get() const noexcept { return handle_.get(); }
+
+private:
+  struct destroy {
+    void operator()(fl4_context *ctx) const noexcept { fl4_context_destroy(&ctx); }
+  };
+
+  void open(const fl4_context_options &options)
+  {
+    fl4_context *ctx = nullptr;
+    check_status(fl4_context_create(&ctx, &options));
+    handle_.reset(ctx);
+  }
+
+  std::unique_ptr<fl4_context, destroy> handle_;
+};
+
+} // namespace fl4
+
+#endif /* FLASHL4_HPP */
