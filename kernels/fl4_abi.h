@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The parameter block of the forward kernels: the one struct that C and device code share.
+ * Fixed-width members in falling size, no padding, no pointers types: the same bytes everywhere.
+ */
+#ifndef FL4_ABI_H
+#define FL4_ABI_H
+
+#if defined(__CUDACC_RTC__)
+typedef unsigned int fl4_u32;
+typedef int fl4_i32;
+typedef unsigned long long fl4_u64;
+typedef long long fl4_i64;
+#else
+#include <stdint.h>
+typedef uint32_t fl4_u32;
+typedef int32_t fl4_i32;
+typedef uint64_t fl4_u64;
+typedef int64_t fl4_i64;
+#endif
+
+/* Strides count elements between neighbours in [batch, head, sequence]. */
+typedef struct fl4_fwd_params {
+  fl4_u64 q, k, v, o; /* addresses */
+  fl4_u64 lse;        /* address, or 0 */
+  fl4_u64 debug;      /* address of an fl4_debug_record in debug kernels, else 0 */
+  fl4_i64 q_stride[3], k_stride[3], v_stride[3], o_stride[3], lse_stride[3];
+  fl4_i32 B, Hq, Hkv, Sq, Sk;
+  fl4_i32 row_tiles;     /* tiles of query rows of one head */
+  fl4_i32 section_heads; /* heads whose row tiles are interleaved, so that they share the L2 cache */
+  float scale_log2;      /* softmax scale · log2 e: exponentials are powers of two */
+} fl4_fwd_params;
+
+/* What a debug kernel found first. */
+typedef struct fl4_debug_record {
+  fl4_u32 code;   /* 0, or an FL4_INVARIANT_… */
+  fl4_u32 block;  /* block index */
+  fl4_u32 thread; /* thread index in the block */
+  float value;    /* the offending value */
+  float bound;    /* what it was held against */
+  fl4_u32 spare[3];
+} fl4_debug_record;
+
+/* Invariants of the debug kernels: X(name, code, text). */
+#define FL4_INVARIANT_MAP(X)                                                                       \
+  X(MAX_GROWS, 1, "the running maximum never falls: m_new >= m_old")                               \
+  X(SUM_GROWS, 2, "the running sum only gains: l_new >= l_old * correction")                       \
+  X(SUM_AT_LEAST_ONE, 3, "the key of the maximum counts 1: l >= 1 - eps")                          \
+  X(SUM_AT_MOST_KEYS, 4, "no key counts more than 1: l <= number of keys")                         \
+  X(FINITE, 5, "scores, sums and outputs are finite for finite inputs")                            \
+  X(ALIGNED, 6, "a 16-byte copy has aligned addresses")                                            \
+  X(IN_RANGE, 7, "a tile starts inside its sequence")
+
+enum {
+#define FL4_INVARIANT_ENUM(name, code, text) FL4_INVARIANT_##name = (code),
+  FL4_INVARIANT_MAP(FL4_INVARIANT_ENUM)
+#undef FL4_INVARIANT_ENUM
+};
+
+#endif /* FL4_ABI_H */
