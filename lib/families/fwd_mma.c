@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fwd_mma: cp.async, ldmatrix and mma.sync, for every GPU from sm_80 on. Its kernel is
+ * kernels/fwd_mma.cu; the sizes computed here are those of kernels/fl4_config.cuh.
+ */
+#include <stdio.h>
+
+#include "families.h"
+
+enum { BM, BN, WARPS, STAGES, QREG, CTAS, N_PARAMS };
+
+static const fl4__param params[N_PARAMS] = {
+    [BM] = {"bm", "query rows of a block", 5, {16, 32, 64, 128, 256}},
+    [BN] = {"bn", "keys of a tile", 7, {16, 32, 48, 64, 80, 96, 128}},
+    [WARPS] = {"warps", "warps of a block, 16 or 32 query rows each", 4, {1, 2, 4, 8}},
+    [STAGES] = {"stages", "key/value tiles in shared memory at a time", 3, {2, 3, 4}},
+    [QREG] = {"qreg", "1: Q stays in registers, 0: it is read from shared memory for each tile", 2, {0, 1}},
+    [CTAS] = {"ctas", "blocks that must fit a multiprocessor, which bounds the registers", 4, {1, 2, 3, 4}},
+};
+
+/* The tile is as wide as the matrix instructions need. */
+static int padded(int64_t D)
+{
+  return (int)(D + 15) / 16 * 16;
+}
+
+static int smem_bytes(const fl4__variant *v, int64_t D)
+{
+  const int row = padded(D) * 2, stage = 2 * v->value[BN] * row, q = v->value[BM] * row;
+  const int ring = v->value[STAGES] * stage;
+  /* Q in registers lies in the last stage until it is read. */
+  if (!v->value[QREG]) return ring + q;
+  return ring > ring - stage + q ? ring : ring - stage + q;
+}
+
+/*
+ * Registers that a thread cannot do without: output, scores and Q, and about 40 for addresses and
+ * the state of its rows. The compiler has 255, or less if several blocks must fit.
+ */
+static int registers_needed(const fl4__variant *v, int64_t D)
+{
+  const int m16 = v->value[BM] / v->value[WARPS] / 16, width = padded(D);
+  return m16 * (width / 2 + v->value[BN] / 2 + (v->value[QREG] ? width / 4 : 0)) + 40;
+}
+
+static int registers_allowed(const fl4__variant *v, const fl4_device_info *device)
+{
+  const int n = device->registers_per_sm / (v->value[CTAS] * v->value[WARPS] * 32) / 8 * 8;
+  return n < 255 ? n : 255;
+}
+
+static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char why[160])
+{
+  enum { WHY = 160 };
+  const int bm = v->value[BM], warps = v->value[WARPS], smem = smem_bytes(v, p->D);
+  if (p->dtype == FL4_DTYPE_FP32)
+    return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
+  if (device->sm < 80) return snprintf(why, WHY, "the GPU is sm_%d, needed is sm_80", device->sm), why;
+  if (bm != 16 * warps && bm != 32 * warps)
+    return snprintf(why, WHY, "bm=%d over warps=%d is %d rows a warp, must be 16 or 32", bm, warps, bm / warps), why;
+  if (smem > device->smem_per_block)
+    return snprintf(why, WHY, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block), why;
+  /* 1 KB of each block's shared memory is the system's. */
+  if (v->value[CTAS] * (smem + 1024) > device->smem_per_sm)
+    return snprintf(why, WHY, "ctas=%d blocks of %d bytes of shared memory do not fit %d", v->value[CTAS], smem,
+                    device->smem_per_sm), why;
+  if (registers_needed(v, p->D) > registers_allowed(v, device))
+    return snprintf(why, WHY, "needs about %d registers a thread, may have %d", registers_needed(v, p->D),
+                    registers_allowed(v, device)), why;
+  if (p->B * p->Hq > INT32_MAX / fl4__max64(1, fl4__ceil_div(p->Sq, bm)))
+    return "more than 2^31 blocks";
+  return NULL;
+}
+
+/* Shared memory and registers of as many blocks as the variant promises; 1 KB a block is the system's. */
+static bool fits(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  return v->value[CTAS] * (smem_bytes(v, p->D) + 1024) <= device->smem_per_sm &&
+         registers_needed(v, p->D) <= registers_allowed(v, device);
+}
+
+static int64_t blocks(const fl4__problem *p, int bm)
+{
+  return p->B * p->Hq * fl4__ceil_div(p->Sq, bm);
+}
+
+/*
+ * Two blocks of four warps a multiprocessor: one computes while the other waits. A warp takes 32 query
+ * rows where its registers allow, which halves the shared memory reads for a product, else 16. No
+ * choice spills on any architecture (tests/compile). Measured on an H200: docs/results/.
+ */
+static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  const int width = padded(p->D);
+  int rows = width <= 80 ? 32 : 16, warps = 4;
+  const int least = width <= 64 ? 16 : width <= 128 ? 32 : 64; /* fewer warps spend registers on loading wide rows */
+  /* Small grids: smaller blocks until every multiprocessor has one, or a block covers all rows. */
+  while (rows * warps > least &&
+         (rows * warps >= 2 * fl4__max64(p->Sq, 1) || blocks(p, rows * warps) < device->multiprocessors))
+    if (rows > 16) rows = 16;
+    else warps /= 2;
+  v->value[BM] = rows * warps;
+  v->value[BN] = width <= 128 && p->aligned ? 64 : 32; /* element-wise loads take more registers */
+  v->value[WARPS] = warps;
+  v->value[STAGES] = 2;
+  v->value[QREG] = rows == 16 && width <= 128;
+  v->value[CTAS] = 2;
+  if (v->value[BN] > 32 && !fits(v, p, device)) v->value[BN] = 32;
+  if (!fits(v, p, device)) v->value[CTAS] = 1;
+}
+
+/*
+ * Heads of a section: with a causal mask at least so many that the section has four times the blocks
+ * that run at once, so that long and short tiles mix; and no more than whose keys and values fill
+ * some 60 % of the L2 cache.
+ */
+static int section_heads(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, int row_tiles)
+{
+  if (p->mask == FL4_MASK_NONE || row_tiles <= 1) return 1;
+  const int64_t resident = (int64_t)device->multiprocessors * v->value[CTAS];
+  const int64_t mixing = fl4__ceil_div(4 * resident, row_tiles);
+  const int64_t head_bytes = p->Sk * p->D * 4;
+  const int64_t cached = head_bytes > 0 ? device->l2_bytes * 6 / 10 / head_bytes : 1;
+  return (int)fl4__min64(fl4__max64(fl4__max64(mixing, cached), 1), p->B * p->Hq);
+}
+
+static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, fl4__geometry *g)
+{
+  g->row_tiles = (int)fl4__ceil_div(p->Sq, v->value[BM]);
+  g->section_heads = section_heads(v, p, device, g->row_tiles);
+  g->blocks = p->B * p->Hq * g->row_tiles;
+  g->threads = 32 * v->value[WARPS];
+  g->smem_bytes = smem_bytes(v, p->D);
+  g->workspace_bytes = 0;
+}
+
+const fl4__family fl4__family_fwd_mma = {
+    .name = "fwd_mma",
+    .device = FL4_DEVICE_CUDA,
+    .source = "fwd_mma.cu",
+    .entry = "fl4_fwd_mma",
+    .params = params,
+    .n_params = N_PARAMS,
+    .refuse = refuse,
+    .choose = choose,
+    .geometry = geometry,
+};

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host: attention on the CPU. Its kernel is lib/host/; it runs every problem. */
+#include <stdio.h>
+
+#include "families.h"
+#include "host/forward.h"
+
+enum { BM, BN, THREADS, N_PARAMS };
+
+static const fl4__param params[N_PARAMS] = {
+    /* Multiples of the 12 (AVX-512) or 6 rows that the inner loops take at once, but for the least. */
+    [BM] = {"bm", "query rows of a task, over all heads that share keys", 7, {4, 12, 24, 48, 96, 192, 384}},
+    [BN] = {"bn", "keys of a tile", 4, {32, 64, 128, 256}},
+    [THREADS] = {"threads", "threads; 0: as many as the device has", 12, {0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128}},
+};
+
+static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char why[160])
+{
+  (void)p;
+  if (v->value[THREADS] <= device->multiprocessors) return NULL;
+  return snprintf(why, 160, "threads=%d, but the device has %d", v->value[THREADS], device->multiprocessors), why;
+}
+
+static int64_t tasks(const fl4__problem *p, int bm)
+{
+  return p->B * p->Hkv * fl4__host_row_tiles(p->Hq, p->Hkv, p->Sq, bm);
+}
+
+/*
+ * Large tasks, since each converts all keys that it sees anew; but not so large that scratch leaves
+ * the second-level cache, or that threads wait for the last one.
+ */
+static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  const int64_t rows = p->Hq / p->Hkv * p->Sq;
+  int i = p->D <= 128 ? 6 : 5;
+  while (i > 0 && (params[BM].values[i - 1] >= rows || tasks(p, params[BM].values[i]) < 4 * device->multiprocessors)) i--;
+  v->value[BM] = params[BM].values[i];
+  v->value[BN] = 128;
+  v->value[THREADS] = 0;
+}
+
+static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, fl4__geometry *g)
+{
+  const int64_t threads = v->value[THREADS] ? v->value[THREADS] : device->multiprocessors;
+  g->blocks = tasks(p, v->value[BM]);
+  g->threads = (int32_t)fl4__max64(1, fl4__min64(threads, g->blocks));
+  g->workspace_bytes =
+      (size_t)g->threads * sizeof(float) * fl4__host_scratch_layout(v->value[BM], v->value[BN], (int)p->D).total;
+}
+
+const fl4__family fl4__family_host = {
+    .name = "host",
+    .device = FL4_DEVICE_HOST,
+    .params = params,
+    .n_params = N_PARAMS,
+    .refuse = refuse,
+    .choose = choose,
+    .geometry = geometry,
+};

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Families and variants. A family is one kernel source and one table that says all there is to know
+ * about its parameters; nothing outside its file in families/ knows them. A variant is a family with
+ * a value for each parameter.
+ */
+#ifndef FL4_VARIANT_H
+#define FL4_VARIANT_H
+
+#include <stdbool.h>
+
+#include "problem.h"
+
+enum { FL4__MAX_PARAMS = 8, FL4__MAX_VALUES = 12, FL4__VARIANT_TEXT = 128 };
+
+/* A parameter that a forced variant does not name: the family chooses it for the problem. */
+enum { FL4__UNSET = -1 };
+
+/* One parameter: ordinal values in rising order. */
+typedef struct fl4__param {
+  const char *name; /* "bm"; kernels see it as -DFL4_BM=… */
+  const char *what; /* one line for people */
+  int n_values;
+  int values[FL4__MAX_VALUES];
+} fl4__param;
+
+/* What a variant takes from the device, and how it is launched on a problem. */
+typedef struct fl4__geometry {
+  int64_t blocks;         /* thread blocks, or tasks on the host */
+  int32_t threads;        /* of a block; threads of the host */
+  int32_t smem_bytes;     /* of a block */
+  int32_t row_tiles;      /* see fl4_fwd_params */
+  int32_t section_heads;  /* see fl4_fwd_params */
+  size_t workspace_bytes;
+} fl4__geometry;
+
+typedef struct fl4__family fl4__family;
+
+typedef struct fl4__variant {
+  const fl4__family *family;
+  int32_t value[FL4__MAX_PARAMS]; /* in the order of family->params, 0 behind the last */
+} fl4__variant;
+
+struct fl4__family {
+  const char *name;
+  fl4_device_kind device; /* emulated GPUs run CUDA families too */
+  const char *source;     /* file in kernels/, NULL on the host */
+  const char *entry;      /* kernel symbol */
+  const fl4__param *params;
+  int n_params;
+  /* NULL if the variant can run the problem on the device, else why not, written to `why`. */
+  const char *(*refuse)(const fl4__variant *, const fl4__problem *, const fl4_device_info *, char why[160]);
+  /* The built-in choice for a problem. */
+  void (*choose)(fl4__variant *, const fl4__problem *, const fl4_device_info *);
+  /* How it is launched. */
+  void (*geometry)(const fl4__variant *, const fl4__problem *, const fl4_device_info *, fl4__geometry *);
+};
+
+/* All families, ended by NULL, best first on each kind of device. */
+extern const fl4__family *const fl4__families[];
+
+/* Reads "family:name=value,…"; parameters not named become FL4__UNSET. */
+fl4_status fl4__variant_parse(const char *text, fl4__variant *variant);
+
+/* Writes all parameters that are set; the text is canonical. */
+void fl4__variant_format(const fl4__variant *variant, char text[FL4__VARIANT_TEXT]);
+
+/* Value of a parameter by name; aborts nothing: 0 if there is none such. */
+int fl4__variant_get(const fl4__variant *variant, const char *name);
+
+/*
+ * Chooses the variant for a problem: `forced` (may be NULL) with gaps filled by the family's
+ * choice, else the first family of the device that does not refuse its own choice.
+ */
+fl4_status fl4__select(const fl4__variant *forced, const fl4__problem *problem, const fl4_device_info *device,
+                       fl4__variant *variant);
+
+/*
+ * What a kernel is compiled for: the variant and the part of the problem that is fixed at compile
+ * time. Plain data, compared as bytes.
+ */
+typedef struct fl4__build {
+  fl4__variant variant;
+  int32_t dtype, D, mask, aligned, debug, zero;
+} fl4__build;
+
+void fl4__build_from(const fl4__variant *variant, const fl4__problem *problem, bool debug, fl4__build *build);
+
+/* The compiler's options of a build, in a fixed order: "-DFL4_BM=128" … Returns the number written. */
+enum { FL4__MAX_OPTIONS = 24, FL4__OPTION_TEXT = 48 };
+int fl4__build_options(const fl4__build *build, char options[FL4__MAX_OPTIONS][FL4__OPTION_TEXT]);
+
+#endif
