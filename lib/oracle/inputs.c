@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Input data. Every element is a function of (seed, tensor, b, h, s, d) alone, so the data is the
+ * same for every layout, machine and number of threads. Only +, ×, ÷ and √ are used, which IEEE 754
+ * rounds alike everywhere.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "oracle/check.h"
+
+typedef enum tensor_id { Q, K, V } tensor_id;
+
+typedef struct maker {
+  const fl4_problem *p;
+  fl4_inputs inputs;
+  uint64_t seed;
+  float scale;                /* softmax scale */
+  int base, digits;           /* of the key codes of "onehot" */
+} maker;
+
+/* ---------------------------------------------------------------- random numbers */
+
+/* A bijection that leaves no pattern (the finisher of SplitMix64; Steele, Lea, Flood 2014). */
+static uint64_t mix(uint64_t x)
+{
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+  return x ^ x >> 31;
+}
+
+static uint64_t next(uint64_t state, uint64_t value)
+{
+  return mix(state + 0x9e3779b97f4a7c15u * (value + 1));
+}
+
+static uint64_t row_key(const maker *m, tensor_id tensor, int64_t b, int64_t h, int64_t s)
+{
+  return next(next(next(next(mix(m->seed), (uint64_t)tensor), (uint64_t)b), (uint64_t)h), (uint64_t)s);
+}
+
+/*
+ * About N(0, 1): the sum of four uniform numbers, scaled to variance 1. Its fourth moment is 2.7 in
+ * place of 3, and nothing lies beyond ±3.5.
+ */
+static float normal(uint64_t key, int64_t d)
+{
+  const uint64_t x = next(key, (uint64_t)d);
+  const int sum = (int)(x & 0xffff) + (int)(x >> 16 & 0xffff) + (int)(x >> 32 & 0xffff) + (int)(x >> 48);
+  return (float)(sum - 131070) * (1 / 37837.227f);
+}
+
+static void normal_row(const maker *m, tensor_id tensor, int64_t b, int64_t h, int64_t s, float factor, float *row)
+{
+  const uint64_t key = row_key(m, tensor, b, h, s);
+  for (int64_t d = 0; d < m->p->D; d++) row[d] = factor * normal(key, d);
+}
+
+/* ---------------------------------------------------------------- onehot */
+
+/*
+ * Key j has a code: one digit x for each pair of dimensions, of which the first `digits` are those of
+ * j and the rest random. k = (x, x²) and q = c (2t, −1) for the picked key's digit t give
+ * c (t² − (x − t)²): the picked key leads all others by at least c, in whole numbers.
+ */
+static void code_row(const maker *m, int64_t b, int64_t hk, int64_t j, float *x)
+{
+  /* Each head starts elsewhere, so that another head's keys would pick other values. */
+  const uint64_t head = row_key(m, K, b, hk, -1), key = row_key(m, K, b, hk, j);
+  uint64_t rest = ((uint64_t)j + head % (uint64_t)m->p->Sk) % (uint64_t)m->p->Sk;
+  for (int pair = 0; pair < m->p->D / 2; pair++) {
+    const uint64_t digit = pair < m->digits ? rest : next(key, (uint64_t)pair);
+    x[pair] = (float)((int)(digit % (uint64_t)m->base) - m->base / 2);
+    rest /= (uint64_t)m->base;
+  }
+}
+
+static void choose_code(maker *m)
+{
+  for (m->base = 2;; m->base++) {
+    int64_t codes = 1;
+    for (m->digits = 0; codes < m->p->Sk && m->digits < m->p->D / 2; m->digits++) codes *= m->base;
+    if (codes >= m->p->Sk) return;
+  }
+}
+
+/* Weights of other keys are e^-30 or less. A power of two, so that the products are exact. */
+static float lead(const maker *m)
+{
+  float c = 1;
+  while (c * m->scale < 30 && c < 16384) c *= 2;
+  return c;
+}
+
+/* Picked among the keys that the query sees. */
+static int64_t picked_key(const maker *m, int64_t b, int64_t h, int64_t i)
+{
+  const fl4_problem *p = m->p;
+  const int64_t seen = p->mask == FL4_MASK_CAUSAL ? i + p->Sk - p->Sq + 1 : p->Sk;
+  return (int64_t)(row_key(m, Q, b, h, i) % (uint64_t)(seen > 0 ? seen : p->Sk));
+}
+
+static void onehot_query(const maker *m, int64_t b, int64_t h, int64_t i, float *row)
+{
+  float t[128];
+  if (m->p->Sk == 0) {
+    normal_row(m, Q, b, h, i, 1, row);
+    return;
+  }
+  code_row(m, b, h / (m->p->Hq / m->p->Hkv), picked_key(m, b, h, i), t);
+  const float c = lead(m);
+  for (int pair = 0; pair < m->p->D / 2; pair++) row[2 * pair] = 2 * c * t[pair], row[2 * pair + 1] = -c;
+}
+
+static void onehot_key(const maker *m, int64_t b, int64_t hk, int64_t j, float *row)
+{
+  float x[128];
+  code_row(m, b, hk, j, x);
+  for (int pair = 0; pair < m->p->D / 2; pair++) row[2 * pair] = x[pair], row[2 * pair + 1] = x[pair] * x[pair];
+}
+
+/* ---------------------------------------------------------------- slopes */
+
+/*
+ * Scores that rise (or fall) by `slope` from key to key: two dimensions hold j = 256·high + low, each
+ * exact in every dtype; the rest add noise of a few percent of a step.
+ */
+static void slope_query(const maker *m, int64_t b, int64_t h, int64_t i, float slope, float *row)
+{
+  normal_row(m, Q, b, h, i, 1, row);
+  row[1] = slope / m->scale;
+  row[0] = 256 * row[1];
+}
+
+static void slope_key(const maker *m, int64_t b, int64_t hk, int64_t j, float *row)
+{
+  normal_row(m, K, b, hk, j, 0x1p-8f, row);
+  row[0] = (float)(j / 256);
+  row[1] = (float)(j % 256);
+}
+
+/* ---------------------------------------------------------------- the kinds */
+
+static const float rise = 0.0625f, fall = -0.5f, sink_query = 4, sink_lead = 10;
+
+/* Scores of standard deviation 4000: the largest of a row is about 10⁴. */
+static float large_factor(const maker *m)
+{
+  return sqrtf(4000 / (m->scale * sqrtf((float)m->p->D)));
+}
+
+static void query_row(const maker *m, int64_t b, int64_t h, int64_t i, float *row)
+{
+  switch (m->inputs) {
+  case FL4_INPUTS_PEAKED: normal_row(m, Q, b, h, i, 8, row); break;
+  case FL4_INPUTS_ONEHOT: onehot_query(m, b, h, i, row); break;
+  case FL4_INPUTS_LARGE: normal_row(m, Q, b, h, i, large_factor(m), row); break;
+  case FL4_INPUTS_GROWING: slope_query(m, b, h, i, rise, row); break;
+  case FL4_INPUTS_SHRINKING: slope_query(m, b, h, i, fall, row); break;
+  case FL4_INPUTS_SINK:
+    normal_row(m, Q, b, h, i, 1, row);
+    row[0] = sink_query;
+    break;
+  default: normal_row(m, Q, b, h, i, 1, row);
+  }
+}
+
+static void key_row(const maker *m, int64_t b, int64_t hk, int64_t j, float *row)
+{
+  switch (m->inputs) {
+  case FL4_INPUTS_ONEHOT: onehot_key(m, b, hk, j, row); break;
+  case FL4_INPUTS_LARGE: normal_row(m, K, b, hk, j, large_factor(m), row); break;
+  case FL4_INPUTS_EQUAL: normal_row(m, K, b, hk, 0, 1, row); break;
+  case FL4_INPUTS_GROWING:
+  case FL4_INPUTS_SHRINKING: slope_key(m, b, hk, j, row); break;
+  case FL4_INPUTS_SINK:
+    normal_row(m, K, b, hk, j, 1, row);
+    row[0] = j == 0 ? sink_lead / (m->scale * sink_query) : 0;
+    break;
+  default: normal_row(m, K, b, hk, j, 1, row);
+  }
+}
+
+/* Extreme scales must not make infinities of the data. */
+static float bounded(float x)
+{
+  return x > 60000 ? 60000 : x < -60000 ? -60000 : x;
+}
+
+static void fill_tensor(const maker *m, tensor_id id, const fl4__tensor *t, void *buffer)
+{
+  const int64_t rows = m->p->B * t->H * t->S;
+#pragma omp parallel for
+  for (int64_t r = 0; r < rows; r++) {
+    const int64_t s = r % t->S, h = r / t->S % t->H, b = r / t->S / t->H;
+    float row[256];
+    if (id == Q)
+      query_row(m, b, h, s, row);
+    else if (id == K)
+      key_row(m, b, h, s, row);
+    else
+      normal_row(m, V, b, h, s, 1, row);
+    const int64_t at = t->offset + b * t->stride[0] + h * t->stride[1] + s * t->stride[2];
+    for (int64_t d = 0; d < m->p->D; d++) fl4__store(buffer, m->p->dtype, at + d, bounded(row[d]));
+  }
+}
+
+void fl4__inputs_fill(const fl4_problem *problem, const fl4__placement *placement, uint64_t seed, fl4_inputs inputs,
+                      void *buffer)
+{
+  maker m = {.p = problem, .inputs = inputs, .seed = seed};
+  m.scale = problem->scale != 0 ? problem->scale : 1 / sqrtf((float)problem->D);
+  choose_code(&m);
+  /* All bits set is a NaN in every dtype. */
+  memset(buffer, 0xff, (size_t)placement->input_elements * (size_t)fl4__dtype_size(problem->dtype));
+  fill_tensor(&m, Q, &placement->q, buffer);
+  fill_tensor(&m, K, &placement->k, buffer);
+  fill_tensor(&m, V, &placement->v, buffer);
+}
+
+const char *fl4_inputs_name(fl4_inputs inputs)
+{
+  switch (inputs) {
+#define NAME(name, text, what)                                                                     \
+  case FL4_INPUTS_##name: return text;
+    FL4_INPUTS_MAP(NAME)
+#undef NAME
+  default: return NULL;
+  }
+}
