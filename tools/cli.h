@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands of fl4 share: options, exit codes, tables and JSON. Uses the public API only. */
+#ifndef FL4_CLI_H
+#define FL4_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <flashl4/flashl4.h>
+
+/* Exit codes, the same for every command. */
+enum {
+  CLI_GOOD = 0,
+  CLI_NEGATIVE = 1, /* a verdict: mismatch, regression */
+  CLI_AMBIGUOUS = 2,
+  CLI_UNUSABLE = 3, /* usage, or input that cannot be used */
+  CLI_DEVICE = 4,   /* the device, or a library that it needs, failed */
+};
+
+/* All options there are; each command takes some of them. X(name, argument, what it does) */
+#define CLI_OPTIONS_MAP(X)                                                                                             \
+  X(device, "D", "auto (default), host, cuda or cuda:N")                                                               \
+  X(problem, "LINE", "a problem, as in b2hq32hkv8sq4096d128:bf16:causal; may be repeated")                             \
+  X(shapes, "SET", "a set of problems: smoke (default), parity, stress or demo")                                       \
+  X(inputs, "KIND", "kind of input data, or all; default normal")                                                      \
+  X(seed, "N", "seed of the input data; default 0")                                                                    \
+  X(variant, "V", "run this variant, as in fwd_mma:bm=64; what is not named is chosen")                                \
+  X(time, NULL, "time each problem as well")                                                                           \
+  X(json, "[FILE]", "write everything as JSON; - or nothing is standard output")                                       \
+  X(quiet, NULL, "show only what is wrong, and the summary")
+
+enum {
+#define CLI_OPTION_INDEX(name, argument, what) CLI_INDEX_##name,
+  CLI_OPTIONS_MAP(CLI_OPTION_INDEX)
+#undef CLI_OPTION_INDEX
+      CLI_N_OPTIONS
+};
+
+enum {
+#define CLI_OPTION_BIT(name, argument, what) CLI_##name = 1 << CLI_INDEX_##name,
+  CLI_OPTIONS_MAP(CLI_OPTION_BIT)
+#undef CLI_OPTION_BIT
+};
+
+typedef struct cli_options {
+  int argc; /* the whole command line, to record it */
+  char **argv;
+  const char *device, *shapes, *inputs, *variant, *json; /* NULL: not given */
+  const char **problems;
+  size_t n_problems;
+  uint64_t seed;
+  bool time, quiet, help;
+} cli_options;
+
+typedef struct cli_command {
+  const char *name, *summary, *notes;
+  int options; /* those that it takes, CLI_device | … */
+  int (*run)(const cli_options *options);
+} cli_command;
+
+int cli_info(const cli_options *options);
+int cli_check(const cli_options *options);
+
+/* Says what is wrong on standard error, and returns `code`. */
+int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The exit code of a failed call. */
+int cli_code(fl4_status status);
+
+/* Reads the options of `command`, argv[0] being its name. Returns CLI_GOOD or CLI_UNUSABLE. */
+int cli_parse(const cli_command *command, int argc, char **argv, cli_options *options);
+void cli_help(const cli_command *command);
+
+/* Makes the context that the options ask for. Returns CLI_GOOD, or says why not. */
+int cli_open(const cli_options *options, fl4_context **ctx, fl4_device_info *info);
+
+/* "cuda:0" or "host". */
+void cli_device_name(const fl4_device_info *info, char text[32]);
+
+/* A column of a table; its width counts characters, not bytes. */
+typedef struct cli_column {
+  const char *title;
+  int width; /* 0 for the last */
+  bool right;
+} cli_column;
+void cli_row(const cli_column *columns, int n, const char *const *cells);
+
+/* JSON. All take over what they are given, and end the program if memory runs out. */
+json_t *cli_object(void);
+json_t *cli_array(void);
+void cli_set(json_t *object, const char *key, json_t *value);
+void cli_append(json_t *array, json_t *value);
+json_t *cli_real(double value); /* null for what JSON cannot say: NaN and infinities */
+json_t *cli_text(const char *text);
+json_t *cli_device_json(const fl4_device_info *info);
+/* Library, build, system, command line and variables: what a result depends on. */
+json_t *cli_environment_json(const cli_options *options);
+
+/* The JSON file is opened before the work starts, so that a bad name costs nothing. NULL: none wanted. */
+int cli_json_open(const cli_options *options, FILE **file);
+/* Writes, closes and frees all. Returns `code`, or CLI_UNUSABLE if it could not be written. */
+int cli_json_close(const cli_options *options, FILE *file, json_t *root, int code);
+
+#endif
