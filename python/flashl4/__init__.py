@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention forward for torch tensors and numpy arrays, by libflashl4 through ctypes.
+
+    import flashl4
+    ctx = flashl4.Context()                       # the best device there is; or "cuda:1", "host"
+    out = ctx.forward(q, k, v, causal=True)       # q [B, Hq, Sq, D], k and v [B, Hkv, Sk, D]
+
+Tensors may have any strides as long as the last dimension is contiguous, so t.transpose(1, 2) of a
+[B, S, H, D] tensor is as good as a copy. There is no autograd. Failures raise flashl4.Error with the
+library's sentence.
+"""
+import ctypes
+from types import SimpleNamespace
+
+from . import _api
+from ._api import lib as _lib
+from ._tensors import Tensor, as_tensor, current_stream, like, outer_strides
+
+__all__ = ["Context", "Error", "Tensor", "devices", "shapes", "version"]
+
+
+class Error(RuntimeError):
+    """A call failed; `status` is the C status and `name` its name, "INVALID_ARGUMENT"."""
+
+    def __init__(self, status):
+        self.status, self.name = status, _api.STATUS.get(status, "unknown status")
+        super().__init__(_lib.fl4_last_error().decode(errors="replace") or _lib.fl4_status_string(status).decode())
+
+
+def _check(status):
+    if status != 0:
+        raise Error(status)
+
+
+def _namespace(struct):
+    """A C struct as plain Python values."""
+    out = SimpleNamespace()
+    for field in struct._fields_:
+        name, value = field[0], getattr(struct, field[0])
+        if name in ("struct_size", "reserved", "reserved0"):
+            continue
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        elif isinstance(value, ctypes.Array):
+            value = tuple(value)
+        setattr(out, name, value)
+    return out
+
+
+def _device(info):
+    out = _namespace(info)
+    out.kind = _api.DEVICE_KINDS[info.kind]
+    return out
+
+
+def version():
+    """Release of the loaded library, "0.1.0"."""
+    return _lib.fl4_version_string().decode()
+
+
+def devices():
+    """All devices, the best first; the host is always there."""
+    out = []
+    for index in range(_lib.fl4_device_count()):
+        info = _api.DeviceInfo()
+        _check(_lib.fl4_device_get_info(index, ctypes.byref(info)))
+        out.append(_device(info))
+    return out
+
+
+def shapes(name):
+    """The problem lines of a built-in set: "smoke", "parity", "stress", "demo"."""
+    name = name.encode()
+    return [_lib.fl4_shapes_line(name, i).decode() for i in range(_lib.fl4_shapes_count(name))]
+
+
+def _encoded(text):
+    return None if text is None else str(text).encode()
+
+
+class Context:
+    """One device with its compiled kernels. Any number of threads may use it at once."""
+
+    def __init__(self, device=None, *, variant=None, cache_dir=None, kernel_dir=None, log=None, log_level=0,
+                 threads=0, disk_cache=True, debug=False):  # fmt: skip
+        """`log(level, message)` receives messages. The rest is as in fl4_context_options."""
+        self._handle = ctypes.c_void_p()
+        options = _api.ContextOptions(
+            device=_encoded(device), variant=_encoded(variant), cache_dir=_encoded(cache_dir),
+            kernel_dir=_encoded(kernel_dir), log_level=log_level, threads=threads,
+            flags=(0 if disk_cache else _api.CONTEXT_NO_DISK_CACHE) | (_api.CONTEXT_DEBUG if debug else 0),
+        )  # fmt: skip
+        if log is not None:
+            self._log = _api.LogFn(lambda user, level, text: log(level, text.decode(errors="replace")))
+            options.log = self._log  # the library calls it for as long as the context lives
+        _check(_lib.fl4_context_create(ctypes.byref(self._handle), ctypes.byref(options)))
+        self.device = self._device_info()
+
+    def close(self):
+        """Frees the context. Work that it launched must have finished."""
+        _lib.fl4_context_destroy(ctypes.byref(self._handle))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def __del__(self):
+        if getattr(self, "_handle", None):
+            self.close()
+
+    def forward(self, q, k, v, out=None, causal=False, scale=None, lse=False, stream=None):
+        """softmax(scale · q kᵀ) v. Returns the output, or (output, lse) if `lse` is true or a tensor.
+
+        On CUDA it is asynchronous on `stream` (an integer handle), or on torch's current stream. A tensor
+        made on another stream must be kept until the call has run, as everywhere in torch.
+        """
+        if out is None:
+            out = like(q)
+        if lse is True:
+            lse = like(q, tuple(q.shape[:3]))
+        elif lse is False:
+            lse = None
+        args = self._args(q, k, v, out, causal, scale, lse)
+        if stream is None:
+            stream = current_stream(q)
+        _check(_lib.fl4_attention_forward(self._live(), ctypes.byref(args), stream))
+        return out if lse is None else (out, lse)
+
+    def prepare(self, q, k, v, out=None, causal=False, scale=None):
+        """Compiles what forward() of the same tensors needs, without running it."""
+        args = self._args(q, k, v, out, causal, scale, None)
+        _check(_lib.fl4_attention_prepare(self._live(), ctypes.byref(args)))
+
+    def plan(self, q, k, v, out=None, causal=False, scale=None):
+        """How forward() of the same tensors runs: variant, registers, shared memory, …"""
+        info = _api.PlanInfo()
+        args = self._args(q, k, v, out, causal, scale, None)
+        _check(_lib.fl4_attention_plan_info(self._live(), ctypes.byref(args), ctypes.byref(info)))
+        out = _namespace(info)
+        out.origin = _api.ORIGINS[info.origin]
+        return out
+
+    def check(self, problem, inputs="normal", seed=0, timed_calls=0):
+        """Runs a problem line, "b2hq8sq1024d64:bf16:causal", and compares it with an oracle."""
+        shape, result = _api.Problem(), _api.CheckResult()
+        _check(_lib.fl4_problem_parse(problem.encode(), ctypes.byref(shape)))
+        if inputs not in _api.INPUTS:
+            raise ValueError(f"inputs: is {inputs!r}, must be one of {', '.join(_api.INPUTS)}")
+        options = _api.CheckOptions(seed=seed, inputs=_api.INPUTS.index(inputs), timed_calls=timed_calls)
+        _check(_lib.fl4_check(self._live(), ctypes.byref(shape), ctypes.byref(options), ctypes.byref(result)))
+        return _namespace(result)
+
+    def cache(self):
+        """State of the cubin cache and of the compiler."""
+        info = _api.CacheInfo()
+        _check(_lib.fl4_context_get_cache_info(self._live(), ctypes.byref(info)))
+        return _namespace(info)
+
+    def _live(self):
+        if not self._handle:
+            raise ValueError("the context is closed")
+        return self._handle
+
+    def _device_info(self):
+        info = _api.DeviceInfo()
+        _check(_lib.fl4_context_get_device_info(self._handle, ctypes.byref(info)))
+        return _device(info)
+
+    def _args(self, q, k, v, out, causal, scale, lse):
+        """The C arguments, after the checks that only Python can make: C sees no shapes."""
+        given = {"q": q, "k": k, "v": v, "out": out, "lse": lse}
+        t = {n: as_tensor(n, x, written=n in ("out", "lse")) for n, x in given.items() if x is not None}
+        here = f"cuda:{self.device.ordinal}" if self.device.kind == "cuda" else "host"
+        for name, tensor in t.items():
+            rank = 3 if name == "lse" else 4
+            if len(tensor.shape) != rank:
+                raise ValueError(f"{name}: has {len(tensor.shape)} dimensions, must have {rank}")
+            if tensor.device != here:
+                raise ValueError(f"{name}: is on {tensor.device}, the context is on {here}")
+            wanted = "float32" if name == "lse" else t["q"].dtype
+            if tensor.dtype != wanted:
+                raise TypeError(f"{name}: dtype is {tensor.dtype}, must be {wanted}")
+        (B, Hq, Sq, D), (_, Hkv, Sk, _) = t["q"].shape, t["k"].shape
+        must = {"k": (B, Hkv, Sk, D), "v": (B, Hkv, Sk, D), "out": (B, Hq, Sq, D), "lse": (B, Hq, Sq)}
+        for name, shape in must.items():
+            if name in t and t[name].shape != shape:
+                raise ValueError(f"{name}: shape is {list(t[name].shape)}, must be {list(shape)}")
+
+        if scale == 0:
+            raise ValueError("scale: is 0, must not be; None means 1/sqrt(D)")
+
+        args = _api.AttentionArgs(
+            dtype=_api.DTYPES.index(t["q"].dtype), mask=_api.MASKS.index("causal" if causal else "none"),
+            B=B, Hq=Hq, Hkv=Hkv, Sq=Sq, Sk=Sk, D=D, scale=0.0 if scale is None else scale,
+        )  # fmt: skip
+        for name, tensor in t.items():
+            field = "o" if name == "out" else name
+            setattr(args, field, tensor.pointer)
+            getattr(args, f"{field}_stride")[:] = outer_strides(name, tensor, len(tensor.shape))
+        return args

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C interface as ctypes sees it: constants, structs and functions as in include/flashl4/.
+
+tests/python compares every offset with the C compiler's and every function with the library's list.
+"""
+import ctypes
+import os
+from ctypes import POINTER, c_char, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_size_t
+from ctypes import c_uint32, c_uint64, c_void_p
+
+ABI_VERSION = 0  # FL4_ABI_VERSION, the number in the SONAME
+
+STATUS = {
+    0: "OK", -1: "INVALID_ARGUMENT", -2: "UNSUPPORTED", -3: "OUT_OF_MEMORY", -4: "NO_DEVICE",
+    -5: "LIBRARY_MISSING", -6: "COMPILE_FAILED", -7: "DEVICE_ERROR", -8: "NOT_PREPARED",
+    -9: "WORKSPACE_TOO_SMALL", -10: "IO_ERROR", -11: "INVARIANT_VIOLATED", -12: "INTERNAL",
+}  # fmt: skip
+DTYPES = ("float16", "bfloat16", "float32")  # fl4_dtype
+DTYPE_SIZE = (2, 2, 4)
+MASKS = ("none", "causal")  # fl4_mask
+LAYOUTS = ("bhsd", "bshd", "packed", "odd")  # fl4_layout
+DEVICE_KINDS = ("host", "cuda", "emu")  # fl4_device_kind
+ORIGINS = ("built in", "compiled", "from disk")  # fl4_kernel_origin
+INPUTS = ("normal", "peaked", "onehot", "large", "equal", "sink", "growing", "shrinking")  # fl4_inputs
+CONTEXT_NO_DISK_CACHE, CONTEXT_DEBUG = 1, 2
+
+
+class Struct(ctypes.Structure):
+    """A struct of the library: knows its size, and zero is the default of everything else."""
+
+    def __init__(self, **fields):
+        super().__init__(struct_size=ctypes.sizeof(self), **fields)
+
+
+class DeviceInfo(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("kind", c_int32), ("ordinal", c_int32), ("name", c_char * 64), ("isa", c_char * 16),
+        ("sm", c_int32), ("multiprocessors", c_int32), ("smem_per_block", c_int32), ("smem_per_sm", c_int32),
+        ("registers_per_sm", c_int32), ("threads_per_sm", c_int32), ("l2_bytes", c_int64), ("memory_bytes", c_int64),
+        ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+LogFn = ctypes.CFUNCTYPE(None, c_void_p, c_int, c_char_p)
+
+
+class ContextOptions(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("device", c_char_p), ("variant", c_char_p), ("cache_dir", c_char_p),
+        ("kernel_dir", c_char_p), ("log", LogFn), ("log_user", c_void_p), ("log_level", c_int32), ("threads", c_int32),
+        ("flags", c_uint32), ("reserved0", c_uint32), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class CacheInfo(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("dir", c_char * 256), ("why_off", c_char * 128), ("bytes", c_int64),
+        ("entries", c_int64), ("limit_bytes", c_int64), ("kernels_loaded", c_int64), ("compiled", c_int64),
+        ("from_disk", c_int64), ("nvrtc_version", c_int32), ("nvrtc_loaded", c_int32), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class Problem(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("dtype", c_int32), ("mask", c_int32), ("layout", c_int32), ("lse", c_int32),
+        ("B", c_int64), ("Hq", c_int64), ("Hkv", c_int64), ("Sq", c_int64), ("Sk", c_int64), ("D", c_int64),
+        ("scale", c_float), ("reserved0", c_uint32), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class AttentionArgs(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("dtype", c_int32), ("mask", c_int32),
+        ("B", c_int64), ("Hq", c_int64), ("Hkv", c_int64), ("Sq", c_int64), ("Sk", c_int64), ("D", c_int64),
+        ("q", c_void_p), ("k", c_void_p), ("v", c_void_p), ("o", c_void_p), ("lse", c_void_p),
+        ("q_stride", c_int64 * 3), ("k_stride", c_int64 * 3), ("v_stride", c_int64 * 3), ("o_stride", c_int64 * 3),
+        ("lse_stride", c_int64 * 3), ("scale", c_float), ("reserved0", c_uint32), ("workspace", c_void_p),
+        ("workspace_size", c_size_t), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class PlanInfo(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("variant", c_char * 128), ("aligned", c_int32), ("blocks", c_int32),
+        ("threads", c_int32), ("registers", c_int32), ("spill_bytes", c_int32), ("smem_bytes", c_int32),
+        ("origin", c_int32), ("build_ms", c_float), ("kernel_hash", c_uint64), ("workspace_bytes", c_size_t),
+        ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class CheckOptions(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("seed", c_uint64), ("inputs", c_int32), ("timed_calls", c_int32),
+        ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class CheckResult(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("passed", c_int32), ("finite", c_int32), ("canaries", c_int32),
+        ("deterministic", c_int32), ("accurate", c_int32), ("lse_accurate", c_int32), ("max_error", c_double),
+        ("mean_error", c_double), ("max_low", c_double), ("mean_low", c_double), ("max_allowed", c_double),
+        ("mean_allowed", c_double), ("lse_error", c_double), ("lse_allowed", c_double), ("correlation", c_double),
+        ("scale", c_double), ("worst", c_int64 * 4), ("worst_out", c_double), ("worst_ref", c_double),
+        ("rows_checked", c_int64), ("oracle", c_char * 32), ("variant", c_char * 128), ("time_us", c_double),
+        ("build_ms", c_double), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+STRUCTS = {
+    "fl4_device_info": DeviceInfo,
+    "fl4_context_options": ContextOptions,
+    "fl4_cache_info": CacheInfo,
+    "fl4_problem": Problem,
+    "fl4_attention_args": AttentionArgs,
+    "fl4_plan_info": PlanInfo,
+    "fl4_check_options": CheckOptions,
+    "fl4_check_result": CheckResult,
+}
+
+status, context, stream = c_int, c_void_p, c_void_p
+rows, doubles = POINTER(c_int64), POINTER(c_double)
+FUNCTIONS = {
+    "fl4_version": (c_int, []),
+    "fl4_version_string": (c_char_p, []),
+    "fl4_status_string": (c_char_p, [status]),
+    "fl4_status_name": (c_char_p, [status]),
+    "fl4_last_error": (c_char_p, []),
+    "fl4_device_count": (c_int, []),
+    "fl4_device_get_info": (status, [c_int, POINTER(DeviceInfo)]),
+    "fl4_context_create": (status, [POINTER(context), POINTER(ContextOptions)]),
+    "fl4_context_destroy": (None, [POINTER(context)]),
+    "fl4_context_get_device_info": (status, [context, POINTER(DeviceInfo)]),
+    "fl4_context_get_cache_info": (status, [context, POINTER(CacheInfo)]),
+    "fl4_problem_parse": (status, [c_char_p, POINTER(Problem)]),
+    "fl4_problem_format": (status, [POINTER(Problem), c_char_p, c_size_t]),
+    "fl4_problem_flops": (c_double, [POINTER(Problem)]),
+    "fl4_attention_forward": (status, [context, POINTER(AttentionArgs), stream]),
+    "fl4_attention_prepare": (status, [context, POINTER(AttentionArgs)]),
+    "fl4_attention_workspace_size": (status, [context, POINTER(AttentionArgs), POINTER(c_size_t)]),
+    "fl4_attention_plan_info": (status, [context, POINTER(AttentionArgs), POINTER(PlanInfo)]),
+    "fl4_oracle_fp64": (status, [POINTER(AttentionArgs), rows, c_int64, doubles, doubles, doubles]),
+    "fl4_oracle_cublas": (status, [context, POINTER(AttentionArgs), c_void_p, c_void_p, c_void_p, stream]),
+    "fl4_inputs_name": (c_char_p, [c_int]),
+    "fl4_check": (status, [context, POINTER(Problem), POINTER(CheckOptions), POINTER(CheckResult)]),
+    "fl4_shapes_count": (c_size_t, [c_char_p]),
+    "fl4_shapes_line": (c_char_p, [c_char_p, c_size_t]),
+}
+
+
+def _load():
+    name = os.environ.get("FLASHL4_LIBRARY") or f"libflashl4.so.{ABI_VERSION}"
+    try:
+        library = ctypes.CDLL(name)
+    except OSError as error:
+        raise ImportError(f"{error}; install flashl4, or set FLASHL4_LIBRARY to its library") from None
+    for function, (restype, argtypes) in FUNCTIONS.items():
+        getattr(library, function).restype = restype
+        getattr(library, function).argtypes = argtypes
+    return library
+
+
+lib = _load()
