@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The default variants of fwd_mma, compiled by NVRTC for the architecture $FL4_TEST_SM: no spills,
+ * and shared memory within the limits of that GPU. No GPU needed.
+ */
+#include <stdio.h>
+
+#include "cuda/nvrtc.h"
+#include "cuda/sources.h"
+#include "families/families.h"
+#include "fl4_test.h"
+
+/* Limits of one GPU of each architecture (CUDA C Programming Guide, "Compute Capabilities"). */
+static const struct gpu {
+  int sm, multiprocessors, smem_per_block, smem_per_sm;
+  const char *name;
+} gpus[] = {
+    {80, 108, 163 * 1024, 164 * 1024, "A100"}, {86, 72, 99 * 1024, 100 * 1024, "A10"},
+    {89, 58, 99 * 1024, 100 * 1024, "L4"},     {90, 132, 227 * 1024, 228 * 1024, "H200"},
+    {100, 148, 227 * 1024, 228 * 1024, "B200"}, {120, 170, 99 * 1024, 100 * 1024, "RTX 5090"},
+};
+
+static fl4_device_info device;
+
+static void find_device(void)
+{
+  const char *sm = getenv("FL4_TEST_SM");
+  for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++) {
+    if (atoi(sm ? sm : "89") != gpus[i].sm) continue;
+    device = (fl4_device_info)FL4_DEVICE_INFO_INIT;
+    device.kind = FL4_DEVICE_CUDA, device.sm = gpus[i].sm;
+    snprintf(device.name, sizeof device.name, "%s", gpus[i].name);
+    snprintf(device.isa, sizeof device.isa, "sm_%d", gpus[i].sm);
+    device.multiprocessors = gpus[i].multiprocessors;
+    device.smem_per_block = gpus[i].smem_per_block, device.smem_per_sm = gpus[i].smem_per_sm;
+    device.registers_per_sm = 65536, device.l2_bytes = 48 << 20;
+    return;
+  }
+  ck_abort_msg("FL4_TEST_SM=%s: no such architecture in the table", sm);
+}
+
+static fl4_status compile(const char *source, const char *const *options, int n, fl4__cubin *cubin)
+{
+  fl4__sources sources;
+  fl4_status status = fl4__sources_load(NULL, NULL, source, &sources);
+  if (status != FL4_OK) return status;
+  status = fl4__nvrtc_compile(NULL, &sources.main, sources.headers, sources.n_headers, options, n, device.isa, cubin);
+  fl4__sources_free(&sources);
+  return status;
+}
+
+static void check_default(int64_t D, int mask, int dtype, int64_t S, bool aligned)
+{
+  fl4__problem p;
+  memset(&p, 0, sizeof p);
+  p.B = 4, p.Hq = 16, p.Hkv = 16, p.Sq = S, p.Sk = S, p.D = D, p.mask = mask, p.dtype = dtype, p.aligned = aligned;
+  fl4__variant v;
+  ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
+  fl4__geometry g;
+  v.family->geometry(&v, &p, &device, &g);
+  ck_assert_int_le(g.smem_bytes, device.smem_per_block);
+
+  fl4__build build;
+  fl4__build_from(&v, &p, false, &build);
+  char text[FL4__MAX_OPTIONS][FL4__OPTION_TEXT], name[FL4__VARIANT_TEXT];
+  const char *options[FL4__MAX_OPTIONS];
+  const int n = fl4__build_options(&build, text);
+  for (int i = 0; i < n; i++) options[i] = text[i];
+  fl4__cubin cubin = {0};
+  ck_assert_fl4(compile(v.family->source, options, n, &cubin));
+  fl4__variant_format(&v, name);
+  ck_assert_msg(cubin.resources.spill_bytes == 0, "%s D=%d mask=%d on %s: %d bytes of spills, %d registers", name, (int)D,
+                mask, device.isa, cubin.resources.spill_bytes, cubin.resources.registers);
+  ck_assert_int_gt(cubin.resources.registers, 32);
+  ck_assert_int_le(cubin.resources.registers * g.threads, device.registers_per_sm);
+  ck_assert_int_eq(cubin.resources.smem_static, 0);
+  fl4__cubin_free(&cubin);
+}
+
+static const int head_dims[] = {8, 40, 64, 80, 96, 128, 160, 192, 256};
+enum { N_HEAD_DIMS = sizeof head_dims / sizeof *head_dims };
+
+START_TEST(large_grid)
+{
+  check_default(head_dims[_i], FL4_MASK_NONE, FL4_DTYPE_FP16, 4096, true);
+  check_default(head_dims[_i], FL4_MASK_CAUSAL, FL4_DTYPE_FP16, 4096, true);
+}
+END_TEST
+
+/* Fewer rows than a block of the largest kind: the choices for small grids, down to one warp. */
+START_TEST(small_grids)
+{
+  static const int rows[] = {1, 17, 33};
+  for (int i = 0; i < 3; i++) check_default(head_dims[_i], i % 2, FL4_DTYPE_BF16, rows[i], true);
+}
+END_TEST
+
+START_TEST(unaligned_rows)
+{
+  check_default(64, FL4_MASK_CAUSAL, FL4_DTYPE_FP16, 1024, false);
+  check_default(128, FL4_MASK_NONE, FL4_DTYPE_BF16, 1024, false);
+}
+END_TEST
+
+START_TEST(bf16)
+{
+  check_default(128, FL4_MASK_CAUSAL, FL4_DTYPE_BF16, 4096, true);
+}
+END_TEST
+
+/* Debug kernels may spill, but they must compile. */
+START_TEST(debug_build)
+{
+  static const char *const options[] = {"-DFL4_D=64", "-DFL4_DEBUG=1", "-DFL4_CAUSAL=1"};
+  fl4__cubin cubin = {0};
+  ck_assert_fl4(compile("fwd_mma.cu", options, 3, &cubin));
+  fl4__cubin_free(&cubin);
+}
+END_TEST
+
+START_TEST(oracle)
+{
+  static const char *const options[] = {"-DFL4_BF16=0", "-DFL4_BF16=1"};
+  for (int i = 0; i < 2; i++) {
+    fl4__cubin cubin = {0};
+    ck_assert_fl4(compile("oracle.cu", &options[i], 1, &cubin));
+    fl4__cubin_free(&cubin);
+  }
+}
+END_TEST
+
+/* A configuration that the table does not allow is refused by the kernel itself, by name. */
+START_TEST(bad_configuration)
+{
+  static const struct {
+    const char *options[2], *says;
+  } bad[] = {
+      {{"-DFL4_D=12", "-DFL4_BN=64"}, "FL4_D"},
+      {{"-DFL4_D=64", "-DFL4_BN=24"}, "FL4_BN"},
+      {{"-DFL4_D=64", "-DFL4_BM=48"}, "FL4_BM"},
+      {{"-DFL4_D=64", "-DFL4_STAGES=1"}, "FL4_STAGES"},
+      {{"-DFL4_BN=64", "-DFL4_BM=64"}, "FL4_D"},
+  };
+  fl4__cubin cubin = {0};
+  ck_assert_fl4_fails(compile("fwd_mma.cu", bad[_i].options, 2, &cubin), FL4_COMPILE_FAILED, bad[_i].says);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+  Suite *s = suite_create("compile");
+  TCase *defaults = tcase_create("defaults");
+  tcase_set_timeout(defaults, 120);
+  tcase_add_unchecked_fixture(defaults, find_device, NULL);
+  tcase_add_loop_test(defaults, large_grid, 0, N_HEAD_DIMS);
+  tcase_add_loop_test(defaults, small_grids, 0, N_HEAD_DIMS);
+  tcase_add_test(defaults, unaligned_rows);
+  tcase_add_test(defaults, bf16);
+  tcase_add_test(defaults, debug_build);
+  tcase_add_test(defaults, oracle);
+  tcase_add_loop_test(defaults, bad_configuration, 0, 5);
+  suite_add_tcase(s, defaults);
+  return s;
+}
+
+FL4_TEST_MAIN(suite)

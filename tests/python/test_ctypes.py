@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Python package against the library: the same layouts, and attention that is right.
+
+LAYOUT is the program built from layout.c; SYMBOLS the list of exported functions.
+"""
+import array
+import ctypes
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import unittest
+
+import flashl4
+from flashl4 import _api
+
+try:
+    import numpy
+except ImportError:
+    numpy = None
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def attention(q, k, v, B, Hq, Hkv, Sq, Sk, D, causal, scale):
+    """softmax(scale · q kᵀ) v in plain Python, on flat lists in [B][H][S][D]; returns (o, lse)."""
+    out, lse = [], []
+    for b in range(B):
+        for h in range(Hq):
+            kv = (b * Hkv + h // (Hq // Hkv)) * Sk * D
+            for i in range(Sq):
+                row = ((b * Hq + h) * Sq + i) * D
+                seen = max(0, min(Sk, i + 1 + Sk - Sq)) if causal else Sk
+                s = [scale * math.fsum(q[row + d] * k[kv + j * D + d] for d in range(D)) for j in range(seen)]
+                top = max(s, default=0.0)
+                p = [math.exp(x - top) for x in s]
+                total = math.fsum(p)
+                lse.append(top + math.log(total) if seen else -math.inf)
+                for d in range(D):
+                    out.append(math.fsum(x * v[kv + j * D + d] for j, x in enumerate(p)) / total if seen else 0.0)
+    return out, lse
+
+
+def numbers(n, seed):
+    """n floats in [-1, 1), the same everywhere."""
+    out = array.array("f")
+    for _ in range(n):
+        seed = (seed * 1664525 + 1013904223) % 2**32
+        out.append((seed >> 16) / 2**15 - 1)
+    return out
+
+
+class Layout(unittest.TestCase):
+    """_api.py mirrors the headers."""
+
+    @classmethod
+    def setUpClass(cls):
+        lines = subprocess.run([os.environ["LAYOUT"]], check=True, capture_output=True, text=True).stdout.splitlines()
+        cls.c = {kind: [line.split()[1:] for line in lines if line.startswith(kind)] for kind in ("struct", "field", "value")}
+
+    def test_structs(self):
+        self.assertEqual({name: int(size) for name, size in self.c["struct"]},
+                         {name: ctypes.sizeof(struct) for name, struct in _api.STRUCTS.items()})  # fmt: skip
+
+    def test_fields(self):
+        mirrored = [[f"{name}.{f[0]}", getattr(struct, f[0]).offset, getattr(struct, f[0]).size]
+                    for name, struct in _api.STRUCTS.items() for f in struct._fields_]  # fmt: skip
+        self.assertEqual(sorted([name, int(offset), int(size)] for name, offset, size in self.c["field"]), sorted(mirrored))
+
+    def test_values(self):
+        c = {name: int(value) for name, value in self.c["value"]}
+        short = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
+        mine = {"FL4_ABI_VERSION": _api.ABI_VERSION, "FL4_CONTEXT_NO_DISK_CACHE": _api.CONTEXT_NO_DISK_CACHE,
+                "FL4_CONTEXT_DEBUG": _api.CONTEXT_DEBUG}  # fmt: skip
+        mine.update({f"FL4_{name}": value for value, name in _api.STATUS.items()})
+        mine.update({f"FL4_DTYPE_{s.upper()}": _api.DTYPES.index(name) for s, name in short.items()})
+        for prefix, names in (("MASK", _api.MASKS), ("LAYOUT", _api.LAYOUTS), ("DEVICE", _api.DEVICE_KINDS),
+                              ("KERNEL", _api.ORIGINS), ("INPUTS", _api.INPUTS)):  # fmt: skip
+            mine.update({f"FL4_{prefix}_{n.upper().replace(' ', '_')}": i for i, n in enumerate(names)})
+        self.assertEqual(c, mine)
+
+    def test_functions(self):
+        exported = pathlib.Path(os.environ["SYMBOLS"]).read_text().split()
+        self.assertEqual(sorted(_api.FUNCTIONS), sorted(exported))
+
+    def test_names(self):
+        for status, name in _api.STATUS.items():
+            self.assertEqual(_api.lib.fl4_status_name(status), f"FL4_{name}".encode())
+        for index, name in enumerate(_api.INPUTS):
+            self.assertEqual(_api.lib.fl4_inputs_name(index), name.encode())
+
+    def test_version(self):
+        pyproject = (ROOT / "python" / "pyproject.toml").read_text()
+        self.assertEqual(re.search(r'^version = "(.*)"', pyproject, re.M).group(1), flashl4.version())
+
+
+class Host(unittest.TestCase):
+    def setUp(self):
+        self.ctx = flashl4.Context("host")
+
+    def tearDown(self):
+        self.ctx.close()
+
+    def test_devices(self):
+        self.assertEqual(flashl4.devices()[-1].kind, "host")
+        self.assertEqual(self.ctx.device.kind, "host")
+
+    def test_buffers(self):
+        for causal, scale in ((False, None), (True, None), (True, 0.3)):
+            B, Hq, Hkv, Sq, Sk, D = 2, 4, 2, 5, 7, 8
+            q, k, v = numbers(B * Hq * Sq * D, 1), numbers(B * Hkv * Sk * D, 2), numbers(B * Hkv * Sk * D, 3)
+            o, lse = numbers(len(q), 4), numbers(B * Hq * Sq, 5)
+            wrap = flashl4.Tensor.from_buffer
+            tensors = (wrap(q, (B, Hq, Sq, D), "float32"), wrap(k, (B, Hkv, Sk, D), "float32"),
+                       wrap(v, (B, Hkv, Sk, D), "float32"))  # fmt: skip
+            self.ctx.forward(*tensors, out=wrap(o, (B, Hq, Sq, D), "float32"), causal=causal, scale=scale,
+                             lse=wrap(lse, (B, Hq, Sq), "float32"))  # fmt: skip
+            ref, ref_lse = attention(q, k, v, B, Hq, Hkv, Sq, Sk, D, causal, scale or D**-0.5)
+            self.assertLess(max(abs(x - y) for x, y in zip(o, ref)), 1e-5)
+            self.assertLess(max(abs(x - y) for x, y in zip(lse, ref_lse)), 1e-5)
+
+    @unittest.skipUnless(numpy, "numpy is not installed")
+    def test_numpy(self):
+        B, Hq, Hkv, S, D = 1, 4, 2, 9, 16
+        for dtype, allowed in ((numpy.float32, 1e-5), (numpy.float16, 2e-3)):
+            # [B, S, H, D] in memory, seen as [B, H, S, D]; q, k and v packed as one projection writes them.
+            packed = numpy.array(numbers(B * S * (Hq + 2 * Hkv) * D, 6), dtype).reshape(B, S, Hq + 2 * Hkv, D)
+            q, k, v = numpy.split(packed.transpose(0, 2, 1, 3), (Hq, Hq + Hkv), axis=1)
+            o, lse = self.ctx.forward(q, k, v, causal=True, lse=True)
+            ref, ref_lse = attention(*(t.ravel().tolist() for t in (q, k, v)), B, Hq, Hkv, S, S, D, True, D**-0.5)
+            self.assertEqual((o.dtype, o.shape, lse.dtype), (dtype, q.shape, numpy.float32))
+            self.assertLess(numpy.abs(o.ravel() - numpy.array(ref)).max(), allowed)
+            self.assertLess(numpy.abs(lse.ravel() - numpy.array(ref_lse)).max(), allowed)
+            self.assertIs(self.ctx.forward(q, k, v, out=o), o)
+
+    @unittest.skipUnless(numpy, "numpy is not installed")
+    def test_refusals(self):
+        t = numpy.zeros((1, 2, 3, 8), numpy.float32)
+        row = numpy.zeros((1, 1, 1, 8), numpy.float32)
+        frozen = t.copy()
+        frozen.flags.writeable = False
+        for error, words, call in (
+            (TypeError, "q: is a list", lambda: self.ctx.forward([1], t, t, out=t)),
+            (TypeError, "q: dtype is float64", lambda: self.ctx.forward(t.astype(float), t, t)),
+            (TypeError, "k: dtype is float16", lambda: self.ctx.forward(t, t.astype(numpy.float16), t)),
+            (ValueError, "k: has 3 dimensions", lambda: self.ctx.forward(t, t[0], t)),
+            (ValueError, "v: shape is", lambda: self.ctx.forward(t, t, t[:, :1])),
+            (ValueError, "out: is read-only", lambda: self.ctx.forward(t, t, t, out=frozen)),
+            (ValueError, "last dimension", lambda: self.ctx.forward(t, t, numpy.zeros((1, 2, 3, 16), t.dtype)[..., ::2])),
+            (ValueError, "is one row", lambda: self.ctx.forward(t, numpy.broadcast_to(row, t.shape), t)),
+            (ValueError, "scale: is 0", lambda: self.ctx.forward(t, t, t, scale=0.0)),
+            (ValueError, "the context is on host", lambda: self.ctx.forward(
+                flashl4.Tensor(256, t.shape, "float32", device="cuda:0"), t, t, out=t)),
+            (ValueError, "too few", lambda: flashl4.Tensor.from_buffer(bytearray(4), (1, 1, 1, 8), "float32")),
+        ):  # fmt: skip
+            with self.subTest(words), self.assertRaisesRegex(error, re.escape(words)):
+                call()
+
+    def test_errors_carry_the_sentence(self):
+        with self.assertRaises(flashl4.Error) as caught:
+            flashl4.Context("toaster")
+        self.assertIn("toaster", str(caught.exception))
+        self.assertEqual(caught.exception.name, "INVALID_ARGUMENT")
+        wrap, data = flashl4.Tensor.from_buffer, array.array("f", [0] * 7)
+        t = wrap(data, (1, 1, 1, 7), "float32")
+        with self.assertRaisesRegex(flashl4.Error, "D: is 7"):
+            self.ctx.forward(t, t, t, out=wrap(array.array("f", [0] * 7), (1, 1, 1, 7), "float32"))
+
+    def test_closed_context(self):
+        self.ctx.close()
+        self.ctx.close()
+        with self.assertRaisesRegex(ValueError, "closed"):
+            self.ctx.cache()
+
+    def test_check(self):
+        self.assertTrue(flashl4.shapes("smoke"))
+        self.assertEqual(flashl4.shapes("no such set"), [])
+        result = self.ctx.check("b1hq4hkv2sq33sk65d24:bf16:causal:lse", inputs="sink", seed=7)
+        self.assertTrue(result.passed, result)
+        with self.assertRaises(flashl4.Error):
+            self.ctx.check("b1hq4")
+        with self.assertRaisesRegex(ValueError, "inputs"):
+            self.ctx.check("b1hq4sq8d8", inputs="nonsense")
+
+    def test_log(self):
+        messages = []
+        with flashl4.Context("host", log=lambda *message: messages.append(message), log_level=4) as ctx:
+            ctx._log(None, 3, "µ".encode())  # as the library calls it; the host device has nothing to say
+        self.assertEqual(messages, [(3, "µ")])
+
+    def test_threads(self):
+        data = numbers(2 * 16 * 8, 9)
+        t = flashl4.Tensor.from_buffer(data, (1, 2, 16, 8), "float32")
+        outs = [array.array("f", [0] * len(data)) for _ in range(8)]
+
+        def run(out):
+            self.ctx.forward(t, t, t, out=flashl4.Tensor.from_buffer(out, t.shape, "float32"))
+
+        threads = [threading.Thread(target=run, args=(out,)) for out in outs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertTrue(any(outs[0]))
+        self.assertTrue(all(out == outs[0] for out in outs))
+
+
+if __name__ == "__main__":
+    print("python", sys.version.split()[0], "numpy", numpy.__version__ if numpy else "not installed")
+    unittest.main(verbosity=2)

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The data of a check: where tensors lie, what each kind of input promises, canaries. */
+#include "check_data.h"
+
+static const int dtypes[] = {FL4_DTYPE_FP16, FL4_DTYPE_BF16, FL4_DTYPE_FP32};
+
+/* ---------------------------------------------------------------- placement and inputs */
+
+static double score(const data *x, int64_t b, int64_t h, int64_t i, int64_t j)
+{
+  double sum = 0;
+  for (int64_t d = 0; d < x->p.D; d++)
+    sum += element(x, &x->at.q, b, h, i, d) * element(x, &x->at.k, b, h / (x->p.Hq / x->p.Hkv), j, d);
+  return sum * (x->p.scale != 0 ? (double)x->p.scale : 1 / sqrt((double)x->p.D));
+}
+
+static const char *const layouts[] = {"b2hq4hkv2sq9d16:bf16", "b2hq4hkv2sq9d16:bf16:bshd",
+                                      "b2hq4hkv2sq9d16:bf16:packed", "b2hq4hkv2sq9d16:bf16:odd"};
+
+/* Tensors do not overlap, lie between guards, and all that is no tensor is NaN. */
+START_TEST(tensors_lie_apart_in_nan)
+{
+  data x = make_data(layouts[_i], FL4_INPUTS_NORMAL, 1);
+  char *owner = calloc((size_t)x.at.input_elements, 1);
+  const fl4__tensor *tensors[] = {&x.at.q, &x.at.k, &x.at.v};
+  for (int t = 0; t < 3; t++)
+    for (int64_t b = 0; b < 2; b++)
+      for (int64_t h = 0; h < tensors[t]->H; h++)
+        for (int64_t s = 0; s < tensors[t]->S; s++)
+          for (int64_t d = 0; d < 16; d++) {
+            const int64_t *stride = tensors[t]->stride;
+            const int64_t at = tensors[t]->offset + b * stride[0] + h * stride[1] + s * stride[2] + d;
+            ck_assert_int_ge(at, FL4__GUARD);
+            ck_assert_int_lt(at, x.at.input_elements - FL4__GUARD);
+            ck_assert_int_eq(owner[at]++, 0);
+          }
+  ck_assert(x.at.q.H == 4 && x.at.k.H == 2 && x.at.v.H == 2 && x.at.v.S == 9);
+  for (int64_t i = 0; i < x.at.input_elements; i++)
+    ck_assert_int_eq(isnan(fl4__load(x.buffer, FL4_DTYPE_BF16, i)) != 0, !owner[i]);
+  /* All but "odd" keep rows at 16 bytes. */
+  const bool aligned = x.at.q.stride[2] % 8 == 0 && x.at.k.stride[2] % 8 == 0;
+  ck_assert_int_eq(aligned, _i != FL4_LAYOUT_ODD);
+  for (int t = 0; t < 3; t++) ck_assert_int_eq(tensors[t]->offset % 8, 0);
+  free(owner);
+  free(x.buffer);
+}
+END_TEST
+
+START_TEST(every_layout_has_the_same_data)
+{
+  for (int kind = 0; kind < FL4_INPUTS_COUNT; kind++) {
+    data a = make_data(layouts[0], (fl4_inputs)kind, 5), b = make_data(layouts[_i], (fl4_inputs)kind, 5);
+    for (int64_t n = 0; n < 2; n++)
+      for (int64_t h = 0; h < 2; h++)
+        for (int64_t s = 0; s < 9; s++)
+          for (int64_t d = 0; d < 16; d++) {
+            ck_assert_double_eq(element(&a, &a.at.q, n, h, s, d), element(&b, &b.at.q, n, h, s, d));
+            ck_assert_double_eq(element(&a, &a.at.k, n, h, s, d), element(&b, &b.at.k, n, h, s, d));
+            ck_assert_double_eq(element(&a, &a.at.v, n, h, s, d), element(&b, &b.at.v, n, h, s, d));
+          }
+    free(a.buffer);
+    free(b.buffer);
+  }
+}
+END_TEST
+
+START_TEST(placement_refuses)
+{
+  fl4__placement at;
+  fl4_problem p = problem_of("hq2sq8d8:bf16"); /* not through the parser, which may refuse it first */
+  p.layout = FL4_LAYOUT_PACKED, p.Sk = 9;
+  ck_assert_fl4_fails(fl4__place(&p, &at), FL4_INVALID_ARGUMENT, "packed");
+  p.layout = FL4_LAYOUT_BHSD, p.B = p.Hq = p.Sq = 1 << 30;
+  ck_assert_fl4_fails(fl4__place(&p, &at), FL4_INVALID_ARGUMENT, "2^60");
+}
+END_TEST
+
+START_TEST(normal_is_normal_and_independent)
+{
+  data x = make_data("hq4sq256d64:fp32", FL4_INPUTS_NORMAL, 9), y = make_data("hq4sq256d64:fp32", FL4_INPUTS_NORMAL, 10);
+  const double n = 4 * 256 * 64;
+  double sum[3] = {0}, square[3] = {0}, qk = 0, qv = 0, kv = 0, seeds = 0, neighbours = 0;
+  for (int64_t h = 0; h < 4; h++)
+    for (int64_t s = 0; s < 256; s++)
+      for (int64_t d = 0; d < 64; d++) {
+        const double e[] = {element(&x, &x.at.q, 0, h, s, d), element(&x, &x.at.k, 0, h, s, d),
+                            element(&x, &x.at.v, 0, h, s, d)};
+        for (int t = 0; t < 3; t++) sum[t] += e[t], square[t] += e[t] * e[t];
+        qk += e[0] * e[1], qv += e[0] * e[2], kv += e[1] * e[2];
+        seeds += e[0] * element(&y, &y.at.q, 0, h, s, d);
+        if (d) neighbours += e[0] * element(&x, &x.at.q, 0, h, s, d - 1);
+      }
+  for (int t = 0; t < 3; t++) {
+    ck_assert_double_eq_tol(sum[t] / n, 0, 0.02); /* 5 standard errors */
+    ck_assert_double_eq_tol(square[t] / n, 1, 0.03);
+  }
+  const double products[] = {qk, qv, kv, seeds, neighbours};
+  for (int i = 0; i < 5; i++) ck_assert_double_eq_tol(products[i] / n, 0, 0.02);
+  free(x.buffer);
+  free(y.buffer);
+}
+END_TEST
+
+START_TEST(peaked_is_normal_with_a_larger_query)
+{
+  data x = make_data("hq2sq20d16", FL4_INPUTS_PEAKED, 3), y = make_data("hq2sq20d16", FL4_INPUTS_NORMAL, 3);
+  for (int64_t d = 0; d < 16; d++) {
+    ck_assert_double_eq(element(&x, &x.at.q, 0, 1, 19, d), 8 * element(&y, &y.at.q, 0, 1, 19, d));
+    ck_assert_double_eq(element(&x, &x.at.k, 0, 1, 19, d), element(&y, &y.at.k, 0, 1, 19, d));
+  }
+  free(x.buffer);
+  free(y.buffer);
+}
+END_TEST
+
+static double ref[1 << 16], low[1 << 16];
+
+static const char *const onehot_lines[] = {"b2hq4hkv2sq60sk300d8:bf16", "hq2sq200d64:causal", "hq2sq200d128:bf16:causal",
+                                           "hq1sq70sk40d16:causal", "hq2sq100d64:scale=2.5", "hq1sq50d256:fp32"};
+
+START_TEST(onehot_picks_one_visible_key)
+{
+  data x = make_data(onehot_lines[_i], FL4_INPUTS_ONEHOT, 4);
+  const fl4_problem *p = &x.p;
+  fl4_attention_args a = args_of(&x);
+  ck_assert_fl4(fl4_oracle_fp64(&a, NULL, 0, ref, low, NULL));
+  bool *picked = calloc((size_t)p->Sk, sizeof *picked);
+  int different = 0, rows = 0;
+  for (int64_t b = 0; b < p->B; b++)
+    for (int64_t h = 0; h < p->Hq; h++)
+      for (int64_t i = 0; i < p->Sq; i++) {
+        const int64_t seen = p->mask ? i + p->Sk - p->Sq + 1 : p->Sk;
+        int64_t best = 0;
+        double first = -INFINITY, second = -INFINITY;
+        for (int64_t j = 0; j < seen; j++) {
+          const double s = score(&x, b, h, i, j);
+          if (s > first)
+            second = first, first = s, best = j;
+          else if (s > second)
+            second = s;
+        }
+        if (seen <= 0) continue;
+        ck_assert_double_gt(first - second, 29.9);
+        const int64_t row = (b * p->Hq + h) * p->Sq + i;
+        for (int64_t d = 0; d < p->D; d++) {
+          const double value = element(&x, &x.at.v, b, h / (p->Hq / p->Hkv), best, d);
+          ck_assert_double_eq_tol(ref[row * p->D + d], value, 1e-9);
+          ck_assert_double_eq_tol(low[row * p->D + d], value, 1e-9);
+        }
+        rows++;
+        if (!picked[best]) different++;
+        picked[best] = true;
+      }
+  /* Not the same few keys: at least a third of what is possible. */
+  ck_assert_int_gt(3 * different, rows < p->Sk ? rows : (int)p->Sk);
+  free(picked);
+  free(x.buffer);
+}
+END_TEST
+
+START_TEST(large_scores_are_large)
+{
+  for (int t = 0; t < 3; t++) {
+    data x = make_data(((const char *[]){"hq1sq100d8", "hq1sq100d128:bf16", "hq1sq100d64:scale=0.01"})[t],
+                       FL4_INPUTS_LARGE, 6);
+    double largest = 0, square = 0;
+    for (int64_t i = 0; i < 100; i++)
+      for (int64_t j = 0; j < 100; j++) {
+        const double s = score(&x, 0, 0, i, j);
+        largest = fmax(largest, fabs(s)), square += s * s / 1e4;
+      }
+    ck_assert_double_eq_tol(sqrt(square), 4000, 400);
+    ck_assert_double_gt(largest, 9000);
+    ck_assert_double_lt(largest, 60000); /* fp16 scores must not overflow */
+    free(x.buffer);
+  }
+}
+END_TEST
+
+START_TEST(equal_scores_are_equal)
+{
+  data x = make_data("b2hq4hkv2sq6sk70d32", FL4_INPUTS_EQUAL, 2);
+  for (int64_t j = 1; j < 70; j++)
+    for (int64_t i = 0; i < 6; i++) ck_assert_double_eq(score(&x, 1, 3, i, j), score(&x, 1, 3, i, 0));
+  ck_assert_double_ne(score(&x, 1, 3, 0, 0), score(&x, 1, 3, 1, 0));
+  ck_assert_double_ne(element(&x, &x.at.v, 0, 0, 0, 0), element(&x, &x.at.v, 0, 0, 1, 0));
+  free(x.buffer);
+}
+END_TEST
+
+START_TEST(sink_leads_by_ten)
+{
+  data x = make_data("hq1sq200d64:bf16", FL4_INPUTS_SINK, 2);
+  double lead = 0;
+  for (int64_t i = 0; i < 200; i++) {
+    double mean = 0;
+    for (int64_t j = 1; j < 200; j++) mean += score(&x, 0, 0, i, j) / 199;
+    lead += (score(&x, 0, 0, i, 0) - mean) / 200;
+  }
+  ck_assert_double_eq_tol(lead, 10, 0.3);
+  free(x.buffer);
+}
+END_TEST
+
+START_TEST(slopes_rise_and_fall)
+{
+  data up = make_data("hq1sq5sk700d64:bf16", FL4_INPUTS_GROWING, 2);
+  data down = make_data("hq1sq5sk700d64:bf16", FL4_INPUTS_SHRINKING, 2);
+  for (int64_t i = 0; i < 5; i++) {
+    for (int64_t j = 1; j < 700; j++) {
+      ck_assert_double_gt(score(&up, 0, 0, i, j), score(&up, 0, 0, i, j - 1));
+      ck_assert_double_lt(score(&down, 0, 0, i, j), score(&down, 0, 0, i, j - 1));
+    }
+    ck_assert_double_gt(score(&down, 0, 0, i, 0) - score(&down, 0, 0, i, 64), 25);
+  }
+  free(up.buffer);
+  free(down.buffer);
+}
+END_TEST
+
+START_TEST(inputs_have_names)
+{
+  ck_assert_str_eq(fl4_inputs_name(FL4_INPUTS_NORMAL), "normal");
+  ck_assert_str_eq(fl4_inputs_name(FL4_INPUTS_SHRINKING), "shrinking");
+  for (int i = 0; i < FL4_INPUTS_COUNT; i++) ck_assert_ptr_nonnull(fl4_inputs_name((fl4_inputs)i));
+  ck_assert_ptr_null(fl4_inputs_name(FL4_INPUTS_COUNT));
+  ck_assert_ptr_null(fl4_inputs_name((fl4_inputs)-1));
+}
+END_TEST
+
+/* ---------------------------------------------------------------- canaries */
+
+START_TEST(canary_is_nan_in_every_dtype)
+{
+  float buffer[3];
+  fl4__canary_fill(buffer, sizeof buffer);
+  for (int i = 0; i < 3; i++) ck_assert(isnan(fl4__load(buffer, dtypes[i], 0)) && isnan(fl4__load(buffer, dtypes[i], 1)));
+  char odd[5] = {0};
+  fl4__canary_fill(odd, 5);
+  ck_assert_int_ne(odd[4], 0);
+}
+END_TEST
+
+START_TEST(canaries_find_every_stray_write)
+{
+  const int dtype = dtypes[_i];
+  for (int layout = 0; layout < 4; layout++) {
+    fl4_problem p = problem_of("b2hq3hkv1sq5d8:lse");
+    p.layout = layout, p.dtype = dtype;
+    fl4__placement at;
+    ck_assert_fl4(fl4__place(&p, &at));
+    const size_t size = (size_t)fl4__dtype_size(dtype);
+    char *buffer = malloc((size_t)at.output_elements * size);
+    bool *inside = calloc((size_t)at.output_elements, sizeof *inside);
+    fl4__canary_fill(buffer, (size_t)at.output_elements * size);
+    for (int64_t r = 0; r < 2 * 3 * 5; r++)
+      for (int64_t d = 0; d < 8; d++) {
+        const int64_t to = at.o.offset + r / 15 * at.o.stride[0] + r / 5 % 3 * at.o.stride[1] + r % 5 * at.o.stride[2] + d;
+        fl4__store(buffer, dtype, to, 1);
+        inside[to] = true;
+      }
+    ck_assert_int_eq(fl4__canary_check_output(&p, &at, buffer), -1);
+    for (int64_t i = 0; i < at.output_elements; i++) {
+      char saved[4];
+      memcpy(saved, buffer + (size_t)i * size, size);
+      fl4__store(buffer, dtype, i, 0);
+      ck_assert_int_eq(fl4__canary_check_output(&p, &at, buffer), inside[i] ? -1 : i);
+      memcpy(buffer + (size_t)i * size, saved, size);
+    }
+    free(inside);
+    free(buffer);
+  }
+}
+END_TEST
+
+START_TEST(canaries_guard_the_lse)
+{
+  fl4_problem p = problem_of("b2hq3sq5d8:lse");
+  fl4__placement at;
+  ck_assert_fl4(fl4__place(&p, &at));
+  ck_assert_int_eq(at.lse_elements, 2 * 3 * 5 + 2 * FL4__GUARD);
+  float *buffer = malloc((size_t)at.lse_elements * sizeof *buffer);
+  fl4__canary_fill(buffer, (size_t)at.lse_elements * sizeof *buffer);
+  for (int i = 0; i < 30; i++) buffer[at.lse_offset + i] = 0;
+  ck_assert_int_eq(fl4__canary_check_lse(&p, &at, buffer), -1);
+  p.lse = 0; /* then all of it is out of bounds */
+  ck_assert_int_eq(fl4__canary_check_lse(&p, &at, buffer), at.lse_offset);
+  p.lse = 1, buffer[at.lse_offset + 30] = 0;
+  ck_assert_int_eq(fl4__canary_check_lse(&p, &at, buffer), at.lse_offset + 30);
+  buffer[at.lse_offset - 1] = 0;
+  ck_assert_int_eq(fl4__canary_check_lse(&p, &at, buffer), at.lse_offset - 1);
+  free(buffer);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+  Suite *s = suite_create("inputs");
+  TCase *t = tcase_create("inputs");
+  tcase_set_timeout(t, 60);
+  tcase_add_loop_test(t, tensors_lie_apart_in_nan, 0, 4);
+  tcase_add_loop_test(t, every_layout_has_the_same_data, 1, 4);
+  tcase_add_test(t, placement_refuses);
+  tcase_add_test(t, normal_is_normal_and_independent);
+  tcase_add_test(t, peaked_is_normal_with_a_larger_query);
+  tcase_add_loop_test(t, onehot_picks_one_visible_key, 0, 6);
+  tcase_add_test(t, large_scores_are_large);
+  tcase_add_test(t, equal_scores_are_equal);
+  tcase_add_test(t, sink_leads_by_ten);
+  tcase_add_test(t, slopes_rise_and_fall);
+  tcase_add_test(t, inputs_have_names);
+  suite_add_tcase(s, t);
+
+  t = tcase_create("canaries");
+  tcase_add_test(t, canary_is_nan_in_every_dtype);
+  tcase_add_loop_test(t, canaries_find_every_stray_write, 0, 3);
+  tcase_add_test(t, canaries_guard_the_lse);
+  suite_add_tcase(s, t);
+  return s;
+}
+
+FL4_TEST_MAIN(suite)
