@@ -17,7 +17,13 @@ typedef long long i64;
 // ---------------------------------------------------------------- where am I
 
 FL4_DEV int thread_index() { return threadIdx.x; }
-FL4_DEV int block_index() { return blockIdx.x; }
+// Volatile, so that what follows from it can be worked out again where it would be dear to keep.
+FL4_DEV int block_index()
+{
+  int x;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(x));
+  return x;
+}
 FL4_DEV int grid_blocks() { return gridDim.x; }
 
 // Address of the block's dynamic shared memory in the shared window (32 bits). 5.1.7

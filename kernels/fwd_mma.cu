@@ -108,16 +108,29 @@ FL4_DEV void take_tile(Softmax &state, float (&o)[M16][D8][4], const Query &q, c
   if (ahead < r.tiles) load_stage<false>(r, p, ahead, stage == 0 ? STAGES - 1 : stage - 1);
   cp_async_commit();
 
-  const int row0 = w.row0 + warp() * WARP_ROWS, key0 = (r.tiles - 1 - tile) * BN;
-  if (CAUSAL && key0 > row0 + WARP_ROWS - 1 + w.shift) return;  // nothing for this warp's rows
-
   float s[M16][N8][4];
   u32 weights[N16][M16][4];
   const u32 at = r.smem + stage * STAGE_BYTES;
   multiply_query_keys(s, q, at + lane_offset_k());
-  if (tile < w.tiles - w.open_tiles) mask_scores(s, p, row0, key0, w.shift);
+  if (tile < w.tiles - w.open_tiles)
+    mask_scores(s, p, w.row0 + warp() * WARP_ROWS, (r.tiles - 1 - tile) * BN, w.shift);
   softmax_step(state, s, weights, o, p);
   multiply_weights_values(o, weights, at + TILE_BYTES + lane_offset_v());
+}
+
+// O and the log-sum-exp of the warp's rows. Where they go is worked out anew: the loop over the tiles
+// has no registers to spare for it.
+FL4_DEV void finish(const Softmax &state, const float (&o)[M16][D8][4], u32 tile, const fl4_fwd_params &p)
+{
+  float sum[M16][2];
+#pragma unroll
+  for (int m = 0; m < M16; m++)
+#pragma unroll
+    for (int half = 0; half < 2; half++) sum[m][half] = row_sum(state.sum[m][half]);
+  const Work w = work_of_block(p);
+  const int row0 = w.row0 + warp() * WARP_ROWS;
+  store_lse(state, sum, p, w, row0);
+  store_output(o, sum, tile, p, w, row0);
 }
 
 FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
@@ -172,13 +185,5 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
       take_tile(state, o, q, ring, p, w, tile, stage);
     if (Q_IN_REGISTERS) block_barrier();  // O goes where the last stage was
   }
-
-  float sum[M16][2];
-#pragma unroll
-  for (int m = 0; m < M16; m++)
-#pragma unroll
-    for (int half = 0; half < 2; half++) sum[m][half] = row_sum(state.sum[m][half]);
-  const int row0 = w.row0 + warp() * WARP_ROWS;
-  store_lse(state, sum, p, w, row0);
-  store_output(o, sum, q_tile, p, w, row0);
+  finish(state, o, q_tile, p);
 }

@@ -66,7 +66,7 @@ typedef struct fl4_check_result {
   double max_allowed;     /**< 2 · max_low + ε · max |ref| */
   double mean_allowed;    /**< 1.5 · mean_low + ε/2 · mean |ref| */
   double lse_error;       /**< max |lse − ref| */
-  double lse_allowed;     /**< 1e-3 + 2⁻²² · max |lse| */
+  double lse_allowed;     /**< 1e-3 + (D/16 + 3) · 2⁻²³ · max |lse|, see fl4_check() */
   double correlation;     /**< of out and ref; 1 for a good result */
   double scale;           /**< least-squares factor of ref in out; 1 for a good result */
   int64_t worst[4];       /**< b, h, i, d of the largest error */
@@ -91,7 +91,9 @@ typedef struct fl4_check_result {
  *
  * On a CUDA device every element is compared with fl4_oracle_cublas(), and a sample of rows with
  * fl4_oracle_fp64(); on the host every element with fl4_oracle_fp64() if that takes a second or so,
- * else a sample of rows. ε is the dtype's unit in the last place of 1. A mismatch is a result, not
+ * else a sample of rows. ε is the dtype's unit in the last place of 1. A score is D/16 sums of the
+ * matrix unit, and three more fp32 operations bring it to the LSE; each may cut off one unit in the
+ * last place, which counts only for scores in the thousands. A mismatch is a result, not
  * an error: the call returns ::FL4_OK with `passed` 0.
  *
  * @param ctx      its device runs it

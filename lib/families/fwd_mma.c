@@ -84,28 +84,37 @@ static int64_t blocks(const fl4__problem *p, int bm)
   return p->B * p->Hq * fl4__ceil_div(p->Sq, bm);
 }
 
+/* Sets what the choice is about; the rest follows. Q is read anew for each tile where 32 rows leave no registers. */
+static void set(fl4__variant *v, int rows, int warps, int bn, int ctas, int width)
+{
+  v->value[BM] = rows * warps;
+  v->value[BN] = bn;
+  v->value[WARPS] = warps;
+  v->value[STAGES] = 2;
+  v->value[QREG] = width <= (rows == 32 ? 64 : 128);
+  v->value[CTAS] = ctas;
+}
+
 /*
- * Two blocks of four warps a multiprocessor: one computes while the other waits. A warp takes 32 query
- * rows where its registers allow, which halves the shared memory reads for a product, else 16. No
- * choice spills on any architecture (tests/compile). Measured on an H200: docs/results/.
+ * Two blocks of four warps a multiprocessor, so that one computes while the other waits, and 32 query
+ * rows a warp, which halves the shared memory reads for a product: where registers and shared memory
+ * allow it, else 16. No choice spills on any architecture (tests/compile). Measured on an H200, see
+ * docs/results/; for smaller shared memory it is reasoned only.
  */
 static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  const int width = padded(p->D);
-  int rows = width <= 80 ? 32 : 16, warps = 4;
-  const int least = width <= 64 ? 16 : width <= 128 ? 32 : 64; /* fewer warps spend registers on loading wide rows */
+  const int width = padded(p->D), bn = width <= 128 && p->aligned ? 64 : 32; /* element-wise loads take registers */
+  int rows = width <= 128 && p->aligned ? 32 : 16, warps = 4;
+  set(v, rows, warps, bn, 2, width);
+  if (!fits(v, p, device)) set(v, rows = 16, warps, bn, 2, width);
   /* Small grids: smaller blocks until every multiprocessor has one, or a block covers all rows. */
+  const int least = width <= 128 ? 32 : 64;
   while (rows * warps > least &&
          (rows * warps >= 2 * fl4__max64(p->Sq, 1) || blocks(p, rows * warps) < device->multiprocessors))
     if (rows > 16) rows = 16;
     else warps /= 2;
-  v->value[BM] = rows * warps;
-  v->value[BN] = width <= 128 && p->aligned ? 64 : 32; /* element-wise loads take more registers */
-  v->value[WARPS] = warps;
-  v->value[STAGES] = 2;
-  v->value[QREG] = rows == 16 && width <= 128;
-  v->value[CTAS] = 2;
-  if (v->value[BN] > 32 && !fits(v, p, device)) v->value[BN] = 32;
+  set(v, rows, warps, bn, 2, width);
+  if (!fits(v, p, device)) set(v, rows, warps, 32, 2, width);
   if (!fits(v, p, device)) v->value[CTAS] = 1;
 }
 

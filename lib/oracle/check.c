@@ -166,11 +166,11 @@ static void compare(const session *s, const reference *r, fl4_check_result *resu
 {
   const int64_t heads = s->problem.B * s->problem.Hq;
   fl4__compare total;
-  fl4__compare_init(&total, s->problem.dtype);
+  fl4__compare_init(&total, s->problem.dtype, s->problem.D);
 #pragma omp parallel
   {
     fl4__compare part;
-    fl4__compare_init(&part, s->problem.dtype);
+    fl4__compare_init(&part, s->problem.dtype, s->problem.D);
 #pragma omp for schedule(dynamic)
     for (int64_t head = 0; head < heads; head++) compare_head(s, r, head, &part);
 #pragma omp critical

@@ -49,6 +49,7 @@ int64_t fl4__canary_check_lse(const fl4_problem *problem, const fl4__placement *
 /* Running comparison of an output with a reference; add rows, then judge. */
 typedef struct fl4__compare {
   int dtype;
+  int64_t D;
   int64_t n, nonfinite;
   double max_error, sum_error, max_low, sum_low, max_ref, sum_ref;
   double sum_out, sum_out2, sum_ref1, sum_ref2, sum_out_ref; /* for correlation and scale */
@@ -58,7 +59,7 @@ typedef struct fl4__compare {
   int64_t lse_wrong; /* rows where one is infinite and the other is not, or NaN */
 } fl4__compare;
 
-void fl4__compare_init(fl4__compare *c, int dtype);
+void fl4__compare_init(fl4__compare *c, int dtype, int64_t D);
 /* One element of O at [b, h, i, d]. */
 void fl4__compare_add(fl4__compare *c, const int64_t at[4], double out, double ref, double low);
 void fl4__compare_lse(fl4__compare *c, double out, double ref);

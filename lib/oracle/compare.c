@@ -9,10 +9,11 @@
 
 #include "oracle/check.h"
 
-void fl4__compare_init(fl4__compare *c, int dtype)
+void fl4__compare_init(fl4__compare *c, int dtype, int64_t D)
 {
   memset(c, 0, sizeof *c);
   c->dtype = dtype;
+  c->D = D;
 }
 
 void fl4__compare_add(fl4__compare *c, const int64_t at[4], double out, double ref, double low)
@@ -95,7 +96,7 @@ void fl4__compare_judge(const fl4__compare *c, bool lse, fl4_check_result *resul
                      result->mean_error <= result->mean_allowed;
 
   result->lse_error = lse ? c->max_lse_error : 0;
-  result->lse_allowed = lse ? 1e-3 + 0x1p-22 * c->max_lse : 0;
+  result->lse_allowed = lse ? 1e-3 + (double)(c->D / 16 + 3) * 0x1p-23 * c->max_lse : 0;
   result->lse_accurate = !lse || (c->lse_wrong == 0 && c->max_lse_error <= result->lse_allowed);
 
   result->correlation = c->n > 0 ? correlation_of(c) : 1;

@@ -1,0 +1,85 @@
+#!/bin/sh
+# shellcheck disable=SC2317  # the parts are called by name
+# SPDX-License-Identifier: Apache-2.0
+# The whole GPU check in one command, from a build that is already there:
+#
+#   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]     parts: tests sanitizers latency parity examples peers
+#
+# Needs a CUDA device; for `sanitizers` compute-sanitizer, for `peers` and the Python example torch.
+# Logs and results go to RESULTS (default: gpu-results). Exit 1 if any part failed.
+set -u
+top=$(cd "$(dirname "$0")/../.." && pwd)
+build=${1:-$top/build} results=${2:-gpu-results}
+if [ $# -gt 2 ]; then shift 2; else set -- tests sanitizers latency parity examples peers; fi
+mkdir -p "$results"
+FLASHL4_LIBRARY=$build/lib/libflashl4.so.0
+PYTHONPATH=$top/python
+export FLASHL4_LIBRARY PYTHONPATH
+failed=0
+
+# verdict NAME STATUS
+verdict() {
+  if [ "$2" = 0 ]; then echo "ok      $1"
+  elif [ "$2" = 77 ]; then echo "skipped $1"
+  else echo "FAILED  $1"; failed=1
+  fi
+}
+
+tests() {
+  for t in gpu_api gpu_sabotage gpu_parity; do
+    "$build/tests/test_$t" >"$results/$t.tap" 2>&1
+    status=$?
+    verdict "$t: $(grep -c '^ok' "$results/$t.tap") of $(sed -n 's/^1\.\.//p' "$results/$t.tap") cases" "$status"
+    grep '^not ok' "$results/$t.tap"
+  done
+}
+
+# Small, medium and canonical shapes, then the paths that these leave out.
+sanitizers() {
+  for tool in memcheck racecheck initcheck synccheck; do
+    for line in hq4sq512d64:causal b4hq8sq1024d64:causal b4hq16sq2048d128:causal \
+                b2hq4hkv2sq203sk333d72:bf16:causal:odd:lse hq2sq300d256:lse; do
+      compute-sanitizer --tool "$tool" --error-exitcode 9 --kernel-name kernel_substring=fl4_fwd \
+        "$build/tools/fl4" check --device cuda --problem "$line" >"$results/sanitizer.log" 2>&1
+      status=$?
+      verdict "$tool $line: $(grep 'SUMMARY' "$results/sanitizer.log" | tail -1 | sed 's/=* *//')" "$status"
+      [ "$status" = 0 ] || cat "$results/sanitizer.log"
+    done
+  done
+}
+
+latency() {
+  FLASHL4_CACHE_DIR=$(mktemp -d) && export FLASHL4_CACHE_DIR
+  : >"$results/latency.jsonl"
+  for run in cold warm warm; do
+    "$build/tests/latency" "$run" >>"$results/latency.jsonl"
+    verdict "latency $run" $?
+  done
+  cat "$results/latency.jsonl"
+  rm -rf "$FLASHL4_CACHE_DIR"
+  unset FLASHL4_CACHE_DIR
+}
+
+parity() {
+  "$build/tools/fl4" check --device cuda --shapes parity --json "$results/parity.json" >"$results/parity.txt" 2>&1
+  status=$?
+  verdict "parity: $(tail -1 "$results/parity.txt")" "$status"
+}
+
+examples() {
+  for example in forward_cuda engine; do
+    "$build/examples/$example" >"$results/$example.txt" 2>&1
+    verdict "example $example" $?
+  done
+  python3 "$top/examples/torch_attention.py" >"$results/torch_attention.txt" 2>&1
+  verdict "example torch_attention" $?
+  cat "$results/forward_cuda.txt" "$results/engine.txt" "$results/torch_attention.txt"
+}
+
+peers() {
+  python3 "$top/tools/peers.py" --out "$results/peers"
+  verdict peers $?
+}
+
+for part in "$@"; do $part; done
+exit $failed
