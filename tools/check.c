@@ -78,7 +78,7 @@ static int read_problems(run *r)
 
 /* The terminal */
 
-enum { COLUMNS = 11 };
+enum { COLUMNS = 14 };
 
 static int make_columns(const run *r, cli_column columns[COLUMNS])
 {
@@ -98,6 +98,11 @@ static int make_columns(const run *r, cli_column columns[COLUMNS])
   if (r->options->time) {
     columns[n++] = (cli_column){"µs", 10, true};
     columns[n++] = (cli_column){rate, 8, true};
+  }
+  if (r->device.kind != FL4_DEVICE_HOST) {
+    columns[n++] = (cli_column){"regs", 4, true};
+    columns[n++] = (cli_column){"spill", 5, true};
+    columns[n++] = (cli_column){"smem", 6, true};
   }
   columns[n++] = (cli_column){"variant", 0, false};
   return n;
@@ -144,6 +149,11 @@ static void show_row(const run *r, const item *it, int inputs, int verdict, cons
     if (r->options->time) {
       snprintf(text[8], sizeof text[8], "%.1f", result->time_us);
       snprintf(text[9], sizeof text[9], "%.1f", rate_of(r, it, result));
+    }
+    if (r->device.kind != FL4_DEVICE_HOST) {
+      snprintf(text[n - 4], sizeof text[n - 4], "%d", result->registers);
+      snprintf(text[n - 3], sizeof text[n - 3], "%d", result->spill_bytes);
+      snprintf(text[n - 2], sizeof text[n - 2], "%d", result->smem_bytes);
     }
     cells[n - 1] = result->variant;
   }
@@ -223,6 +233,10 @@ static json_t *result_json(const run *r, const item *it, int inputs, fl4_status 
   cli_set(worst, "ref", cli_real(c->worst_ref));
   cli_set(row, "worst", worst);
   cli_set(row, "build_ms", cli_real(c->build_ms));
+  cli_set(row, "origin", json_integer(c->origin));
+  cli_set(row, "registers", json_integer(c->registers));
+  cli_set(row, "spill_bytes", json_integer(c->spill_bytes));
+  cli_set(row, "smem_bytes", json_integer(c->smem_bytes));
   if (r->options->time) {
     cli_set(row, "time_us", cli_real(c->time_us));
     cli_set(row, "flops", cli_real(fl4_problem_flops(&it->problem)));

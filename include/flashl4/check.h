@@ -77,12 +77,16 @@ typedef struct fl4_check_result {
   char variant[128];      /**< what ran */
   double time_us;         /**< median of the timed calls; 0 if none */
   double build_ms;        /**< time of the first call's compilation or cache read */
+  int32_t origin;         /**< ::fl4_kernel_origin */
+  int32_t registers;      /**< as in ::fl4_plan_info, like the next two */
+  int32_t spill_bytes;    /**< of a thread */
+  int32_t smem_bytes;     /**< of a block */
   uint64_t reserved[4];   /**< zero */
 } fl4_check_result;
 
 /** Initial value of an ::fl4_check_result. */
 #define FL4_CHECK_RESULT_INIT                                                                      \
-  { sizeof(fl4_check_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, 0, 0, {0}, {0}, 0, 0, {0} }
+  { sizeof(fl4_check_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0, 0, 0, {0}, {0}, 0, 0, 0, 0, 0, 0, {0} }
 
 /**
  * Runs one problem on the context's device, twice, on data made from a seed, into outputs that were

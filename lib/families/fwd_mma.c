@@ -106,13 +106,15 @@ static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info
   const int width = padded(p->D), bn = width <= 128 && p->aligned ? 64 : 32; /* element-wise loads take registers */
   int rows = width <= 128 && p->aligned ? 32 : 16, warps = 4;
   set(v, rows, warps, bn, 2, width);
-  if (!fits(v, p, device)) set(v, rows = 16, warps, bn, 2, width);
+  /* Less than one full round of blocks, or two where their lengths differ: 16 rows balance better. */
+  const int64_t round = 2 * (int64_t)device->multiprocessors;
+  const int64_t enough = p->mask == FL4_MASK_CAUSAL ? 2 * round : round;
+  if (!fits(v, p, device) || blocks(p, rows * warps) < enough) rows = 16;
   /* Small grids: smaller blocks until every multiprocessor has one, or a block covers all rows. */
-  const int least = width <= 128 ? 32 : 64;
-  while (rows * warps > least &&
+  const int least = width <= 128 ? 2 : 4;
+  while (warps > least &&
          (rows * warps >= 2 * fl4__max64(p->Sq, 1) || blocks(p, rows * warps) < device->multiprocessors))
-    if (rows > 16) rows = 16;
-    else warps /= 2;
+    warps /= 2;
   set(v, rows, warps, bn, 2, width);
   if (!fits(v, p, device)) set(v, rows, warps, 32, 2, width);
   if (!fits(v, p, device)) v->value[CTAS] = 1;

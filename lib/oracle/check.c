@@ -275,6 +275,10 @@ static fl4_status check(session *s, fl4_check_result *result)
   FL4_TRY(fl4_attention_plan_info(s->ctx, &s->args, &plan));
   memcpy(result->variant, plan.variant, sizeof result->variant);
   result->build_ms = (double)plan.build_ms;
+  result->origin = plan.origin;
+  result->registers = plan.registers;
+  result->spill_bytes = plan.spill_bytes;
+  result->smem_bytes = plan.smem_bytes;
 
   FL4_TRY(run_once(s, s->output, s->lse));
   FL4_TRY(run_once(s, s->again, s->lse_again));

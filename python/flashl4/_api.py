@@ -103,7 +103,8 @@ class CheckResult(Struct):
         ("mean_allowed", c_double), ("lse_error", c_double), ("lse_allowed", c_double), ("correlation", c_double),
         ("scale", c_double), ("worst", c_int64 * 4), ("worst_out", c_double), ("worst_ref", c_double),
         ("rows_checked", c_int64), ("oracle", c_char * 32), ("variant", c_char * 128), ("time_us", c_double),
-        ("build_ms", c_double), ("reserved", c_uint64 * 4),
+        ("build_ms", c_double), ("origin", c_int32), ("registers", c_int32), ("spill_bytes", c_int32),
+        ("smem_bytes", c_int32), ("reserved", c_uint64 * 4),
     ]  # fmt: skip
 
 

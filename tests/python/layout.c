@@ -155,6 +155,10 @@ static void checks(void)
   FIELD(fl4_check_result, variant);
   FIELD(fl4_check_result, time_us);
   FIELD(fl4_check_result, build_ms);
+  FIELD(fl4_check_result, origin);
+  FIELD(fl4_check_result, registers);
+  FIELD(fl4_check_result, spill_bytes);
+  FIELD(fl4_check_result, smem_bytes);
   FIELD(fl4_check_result, reserved);
 }
 

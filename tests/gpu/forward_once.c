@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * forward_once LINE…: one forward call for each problem, into outputs that were written before, and
+ * nothing else: no oracle, no other kernel. For compute-sanitizer; run by tests/gpu/run.sh.
+ */
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <flashl4/flashl4.h>
+
+#include "oracle/check.h"
+
+static char *host_bytes(size_t n)
+{
+  char *memory = malloc(n ? n : 1);
+  if (!memory) exit(3);
+  fl4__canary_fill(memory, n);
+  return memory;
+}
+
+/* A buffer on the GPU with the same contents. */
+static char *on_device(const char *host, size_t n)
+{
+  void *memory;
+  if (cudaMalloc(&memory, n ? n : 1) != cudaSuccess) exit(3);
+  if (cudaMemcpy(memory, host, n, cudaMemcpyHostToDevice) != cudaSuccess) exit(3);
+  return memory;
+}
+
+static fl4_status forward(fl4_context *ctx, const char *line)
+{
+  fl4_problem p = FL4_PROBLEM_INIT;
+  fl4__placement at;
+  fl4_status status = fl4_problem_parse(line, &p);
+  if (status == FL4_OK) status = fl4__place(&p, &at);
+  if (status != FL4_OK) return status;
+  const size_t sizes[3] = {(size_t)at.input_elements * 2, (size_t)at.output_elements * 2, (size_t)at.lse_elements * 4};
+  char *host[3], *device[3];
+  for (int i = 0; i < 3; i++) host[i] = host_bytes(sizes[i]);
+  fl4__inputs_fill(&p, &at, 1, FL4_INPUTS_NORMAL, host[0]);
+  for (int i = 0; i < 3; i++) device[i] = on_device(host[i], sizes[i]);
+
+  fl4_attention_args a = FL4_ATTENTION_ARGS_INIT;
+  a.dtype = p.dtype, a.mask = p.mask, a.scale = p.scale;
+  a.B = p.B, a.Hq = p.Hq, a.Hkv = p.Hkv, a.Sq = p.Sq, a.Sk = p.Sk, a.D = p.D;
+  a.q = device[0] + at.q.offset * 2, a.k = device[0] + at.k.offset * 2, a.v = device[0] + at.v.offset * 2;
+  a.o = device[1] + at.o.offset * 2;
+  a.lse = p.lse ? (float *)device[2] + at.lse_offset : NULL;
+  for (int i = 0; i < 3; i++) {
+    a.q_stride[i] = at.q.stride[i], a.k_stride[i] = at.k.stride[i];
+    a.v_stride[i] = at.v.stride[i], a.o_stride[i] = at.o.stride[i];
+  }
+  status = fl4_attention_forward(ctx, &a, NULL);
+  if (status == FL4_OK && cudaMemcpy(host[1], device[1], sizes[1], cudaMemcpyDeviceToHost) != cudaSuccess) exit(4);
+  for (int i = 0; i < 3; i++) cudaFree(device[i]), free(host[i]);
+  return status;
+}
+
+int main(int argc, char **argv)
+{
+  fl4_context *ctx;
+  fl4_status status = fl4_context_create(&ctx, NULL);
+  for (int i = 1; i < argc && status == FL4_OK; i++) status = forward(ctx, argv[i]);
+  if (status != FL4_OK) fprintf(stderr, "%s\n", fl4_last_error());
+  fl4_context_destroy(&ctx);
+  return status == FL4_OK ? 0 : 1;
+}
