@@ -26,16 +26,23 @@ static int64_t tasks(const fl4__problem *p, int bm)
   return p->B * p->Hkv * fl4__host_row_tiles(p->Hq, p->Hkv, p->Sq, bm);
 }
 
+/* Whether threads would be idle: at the end, waiting for the longest task, or, if tasks are small, all along. */
+static bool too_few(const fl4__problem *p, int bm, const fl4_device_info *device)
+{
+  return tasks(p, bm) < device->multiprocessors * (bm > 24 ? 2 : 1);
+}
+
 /*
  * Large tasks, since each converts all keys that it sees anew; but not so large that scratch leaves
- * the second-level cache, or that threads wait for the last one.
+ * the second-level cache, that rows are missing, or that threads are idle.
  */
 static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
+  const int *bm = params[BM].values;
   const int64_t rows = p->Hq / p->Hkv * p->Sq;
   int i = p->D <= 128 ? 6 : 5;
-  while (i > 0 && (params[BM].values[i - 1] >= rows || tasks(p, params[BM].values[i]) < 4 * device->multiprocessors)) i--;
-  v->value[BM] = params[BM].values[i];
+  while (i > 0 && (bm[i - 1] >= rows || too_few(p, bm[i], device))) i--;
+  v->value[BM] = bm[i];
   v->value[BN] = 128;
   v->value[THREADS] = 0;
 }
@@ -45,8 +52,8 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   const int64_t threads = v->value[THREADS] ? v->value[THREADS] : device->multiprocessors;
   g->blocks = tasks(p, v->value[BM]);
   g->threads = (int32_t)fl4__max64(1, fl4__min64(threads, g->blocks));
-  g->workspace_bytes =
-      (size_t)g->threads * sizeof(float) * fl4__host_scratch_layout(v->value[BM], v->value[BN], (int)p->D).total;
+  g->workspace_bytes = (size_t)g->threads * sizeof(float) *
+                       fl4__host_scratch_layout(v->value[BM], v->value[BN], (int)p->D).total;
 }
 
 const fl4__family fl4__family_host = {

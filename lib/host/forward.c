@@ -35,8 +35,7 @@ fl4__host_task fl4__host_task_avx512;
 static bool has_avx512(void)
 {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl");
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #endif
 
@@ -79,8 +78,7 @@ void fl4__host_forward(const fl4__host_isa *isa, const fl4__host_job *job, int t
   const size_t part = fl4__host_scratch_layout(job->bm, job->bn, job->D).total;
   /* Tasks differ in length (causal), and threads in speed: each takes the next when it is free. */
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
-  for (int64_t task = 0; task < tasks; task++)
-    isa->task(job, task, scratch + part * (size_t)omp_get_thread_num());
+  for (int64_t task = 0; task < tasks; task++) isa->task(job, task, scratch + part * (size_t)omp_get_thread_num());
 #else
   (void)threads;
   for (int64_t task = 0; task < tasks; task++) isa->task(job, task, scratch);

@@ -49,13 +49,13 @@ static inline int64_t fl4__host_row_tiles(int64_t Hq, int64_t Hkv, int64_t Sq, i
 
 /* Floats in one thread's scratch; where each part lies. Every part starts at a multiple of 64 bytes. */
 typedef struct fl4__host_scratch {
-  size_t q;     /* [bm][D]: query rows in fp32, scaled */
-  size_t k;     /* [panels][D][panel]: keys, transposed in panels of two vectors */
-  size_t v;     /* [panels][bn][panel]: values, in panels of D */
-  size_t s;     /* [FL4__HOST_ROWS][bn]: scores, then weights, of the rows at work */
-  size_t o;     /* [bm][Dv]: output sums */
-  size_t sum;   /* [bm][FL4__HOST_LANES]: sums of weights, lane by lane */
-  size_t max;   /* [bm] */
+  size_t q;   /* [bm][D]: query rows in fp32, scaled */
+  size_t k;   /* [panels][D][panel]: keys, transposed in panels of two vectors */
+  size_t v;   /* [panels][bn][panel]: values, in panels of D */
+  size_t s;   /* [FL4__HOST_ROWS][bn]: scores, then weights, of the rows at work */
+  size_t o;   /* [bm][Dv]: output sums */
+  size_t sum; /* [bm][FL4__HOST_LANES]: sums of weights, lane by lane */
+  size_t max; /* [bm] */
   size_t total;
 } fl4__host_scratch;
 

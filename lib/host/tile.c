@@ -18,11 +18,11 @@
 #define TASK JOIN(fl4__host_task_, FL4_HOST_ISA)
 
 enum {
-  PANEL = 2 * VL,                            /* width of a panel: two vectors */
-  ROWS = VL == 16 ? FL4__HOST_ROWS : 6,      /* rows × two vectors of sums fit the registers */
-  FEW = ROWS == FL4__HOST_ROWS ? 4 : 2,      /* for what is left of a tile */
-  CHUNK = 32,                                /* products summed in one go: short sums round less */
-  LEFT = VL < 8 ? VL : 8,                    /* lanes of a row's last vector, as D is a multiple of 8 */
+  PANEL = 2 * VL,                       /* width of a panel: two vectors */
+  ROWS = VL == 16 ? FL4__HOST_ROWS : 6, /* rows × two vectors of sums fit the registers */
+  FEW = ROWS == FL4__HOST_ROWS ? 4 : 2, /* for what is left of a tile */
+  CHUNK = 32,                           /* products summed in one go: short sums round less */
+  LEFT = VL < 8 ? VL : 8,               /* lanes of a row's last vector, as D is a multiple of 8 */
 };
 
 /* A task at work. */
@@ -156,11 +156,11 @@ INLINE void load_values_as(const tile *t, int64_t j0, int n, int dtype)
 }
 
 /* One copy of a loader for each dtype. */
-#define FOR_DTYPE(dtype, call)                                                                     \
-  do {                                                                                             \
-    if (dtype == FL4_DTYPE_FP16) call(FL4_DTYPE_FP16);                                             \
-    if (dtype == FL4_DTYPE_BF16) call(FL4_DTYPE_BF16);                                             \
-    if (dtype == FL4_DTYPE_FP32) call(FL4_DTYPE_FP32);                                             \
+#define FOR_DTYPE(dtype, call)                                                                                         \
+  do {                                                                                                                 \
+    if (dtype == FL4_DTYPE_FP16) call(FL4_DTYPE_FP16);                                                                 \
+    if (dtype == FL4_DTYPE_BF16) call(FL4_DTYPE_BF16);                                                                 \
+    if (dtype == FL4_DTYPE_FP32) call(FL4_DTYPE_FP32);                                                                 \
   } while (0)
 
 static void load_queries(const tile *t)
@@ -205,8 +205,8 @@ INLINE void scores(int rows, const float *q, const float *k, int D, float *s, in
 }
 
 /* o[row] = o[row]·scale[row] + Σ s[row][j]·v[j] for j0 ≤ j < j1, over `vectors` (1 or 2) vectors of D. */
-INLINE void outputs(int rows, int vectors, const float *s, int bn, const float *v, int j0, int j1,
-                    const float *scale, float *o, int Dv)
+INLINE void outputs(int rows, int vectors, const float *s, int bn, const float *v, int j0, int j1, const float *scale,
+                    float *o, int Dv)
 {
   const int width = vectors * VL;
   vf sum[ROWS][2];

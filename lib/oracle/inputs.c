@@ -15,8 +15,8 @@ typedef struct maker {
   const fl4_problem *p;
   fl4_inputs inputs;
   uint64_t seed;
-  float scale;                /* softmax scale */
-  int base, digits;           /* of the key codes of "onehot" */
+  float scale;      /* softmax scale */
+  int base, digits; /* of the key codes of "onehot" */
 } maker;
 
 /* ---------------------------------------------------------------- random numbers */
@@ -221,7 +221,7 @@ void fl4__inputs_fill(const fl4_problem *problem, const fl4__placement *placemen
 const char *fl4_inputs_name(fl4_inputs inputs)
 {
   switch (inputs) {
-#define NAME(name, text, what)                                                                     \
+#define NAME(name, text, what)                                                                                         \
   case FL4_INPUTS_##name: return text;
     FL4_INPUTS_MAP(NAME)
 #undef NAME

@@ -75,7 +75,8 @@ START_TEST(conversions_agree_with_the_oracle)
     const uint16_t element = (uint16_t)bits;
     const vu upper = (vu){0} + (bits << 16 | (bits * 7919 & 0xffff)); /* noise in the lower half */
     const float fp16 = fp16_upper(upper)[0], bf16 = bf16_upper(upper)[0];
-    const float fp16_exact = fl4__load(&element, FL4_DTYPE_FP16, 0), bf16_exact = fl4__load(&element, FL4_DTYPE_BF16, 0);
+    const float fp16_exact = fl4__load(&element, FL4_DTYPE_FP16, 0),
+                bf16_exact = fl4__load(&element, FL4_DTYPE_BF16, 0);
     ck_assert(isnan(fp16_exact) ? isnan(fp16) : memcmp(&fp16, &fp16_exact, 4) == 0);
     ck_assert(isnan(bf16_exact) ? isnan(bf16) : memcmp(&bf16, &bf16_exact, 4) == 0);
   }
@@ -97,7 +98,8 @@ START_TEST(conversions_agree_with_the_oracle)
       ck_assert(isnan(fl4__load(&got_fp16, FL4_DTYPE_FP16, 0)) && isnan(fl4__load(&got_bf16, FL4_DTYPE_BF16, 0)));
     } else {
       const bool zero = fp16 == 0x8000; /* adding 0 above may have taken the sign of −0 */
-      ck_assert_msg((zero ? got_fp16 & 0x7fff : got_fp16) == (zero ? 0 : fp16), "%a: fp16 0x%04x, not 0x%04x", (double)x, got_fp16, fp16);
+      ck_assert_msg((zero ? got_fp16 & 0x7fff : got_fp16) == (zero ? 0 : fp16), "%a: fp16 0x%04x, not 0x%04x",
+                    (double)x, got_fp16, fp16);
       ck_assert_msg(got_bf16 == bf16, "%a: bf16 0x%04x, not 0x%04x", (double)x, got_bf16, bf16);
     }
   }
@@ -155,10 +157,10 @@ static void check_on(fl4_context *ctx, const fl4_problem *problem, fl4_inputs in
   ck_assert_fl4(fl4_problem_format(problem, line, sizeof line));
   ck_assert_fl4(fl4_check(ctx, problem, &options, &r));
   ck_assert_msg(r.passed,
-                "%s, %s, %s: finite %d canaries %d same %d; max %g of %g, mean %g of %g, lse %g of %g; at %d,%d,%d,%d", line,
-                fl4_inputs_name(inputs), r.variant, r.finite, r.canaries, r.deterministic, r.max_error, r.max_allowed,
-                r.mean_error, r.mean_allowed, r.lse_error, r.lse_allowed, (int)r.worst[0], (int)r.worst[1],
-                (int)r.worst[2], (int)r.worst[3]);
+                "%s, %s, %s: finite %d canaries %d same %d; max %g of %g, mean %g of %g, lse %g of %g; at %d,%d,%d,%d",
+                line, fl4_inputs_name(inputs), r.variant, r.finite, r.canaries, r.deterministic, r.max_error,
+                r.max_allowed, r.mean_error, r.mean_allowed, r.lse_error, r.lse_allowed, (int)r.worst[0],
+                (int)r.worst[1], (int)r.worst[2], (int)r.worst[3]);
 }
 
 static void check_line(fl4_context *ctx, const char *line, int dtype, fl4_inputs inputs, uint64_t seed)
@@ -171,18 +173,37 @@ static void check_line(fl4_context *ctx, const char *line, int dtype, fl4_inputs
 
 static const char *const shapes[] = {
     /* odd lengths, either one the longer, with and without mask */
-    "hq1sq1d64:lse", "hq1sq1d64:causal:lse", "hq2sq17d64:causal:lse", "hq1sq113d64:lse", "hq2sq203d80:causal:lse",
-    "hq1sq1sk203d64:causal:lse", "hq1sq203sk1d64:causal:lse", "hq1sq17sk113d128:lse", "hq2sq113sk17d32:causal:lse",
-    "hq1sq113sk203d64:causal:lse", "hq1sq203sk113d64:lse",
+    "hq1sq1d64:lse",
+    "hq1sq1d64:causal:lse",
+    "hq2sq17d64:causal:lse",
+    "hq1sq113d64:lse",
+    "hq2sq203d80:causal:lse",
+    "hq1sq1sk203d64:causal:lse",
+    "hq1sq203sk1d64:causal:lse",
+    "hq1sq17sk113d128:lse",
+    "hq2sq113sk17d32:causal:lse",
+    "hq1sq113sk203d64:causal:lse",
+    "hq1sq203sk113d64:lse",
     /* more keys than a tile, one more and one less than tiles */
-    "hq1sq40sk257d64:lse", "hq1sq130sk255d64:causal:lse", "hq1sq400d16:causal:lse",
+    "hq1sq40sk257d64:lse",
+    "hq1sq130sk255d64:causal:lse",
+    "hq1sq400d16:causal:lse",
     /* shared heads, batches */
-    "b2hq8hkv2sq33d64:causal:lse", "b3hq4hkv1sq65d128:lse", "hq6hkv2sq1sk300d64:causal:lse", "hq7hkv1sq19d40:causal:lse",
+    "b2hq8hkv2sq33d64:causal:lse",
+    "b3hq4hkv1sq65d128:lse",
+    "hq6hkv2sq1sk300d64:causal:lse",
+    "hq7hkv1sq19d40:causal:lse",
     /* layouts and scale */
-    "b2hq4hkv2sq50d64:causal:bshd:lse", "b2hq4hkv2sq50d72:packed:lse", "b2hq4hkv2sq50sk70d72:causal:odd:lse",
+    "b2hq4hkv2sq50d64:causal:bshd:lse",
+    "b2hq4hkv2sq50d72:packed:lse",
+    "b2hq4hkv2sq50sk70d72:causal:odd:lse",
     "hq2sq64d64:scale=0.5:lse",
     /* nothing to see, nothing to do */
-    "b2hq2sq40sk0d64:lse", "b2hq2sq40sk0d64:causal", "hq2sq0sk9d64:lse", "b0hq2sq9d64:lse", "hq2sq200sk70d64:causal:lse",
+    "b2hq2sq40sk0d64:lse",
+    "b2hq2sq40sk0d64:causal",
+    "hq2sq0sk9d64:lse",
+    "b0hq2sq9d64:lse",
+    "hq2sq200sk70d64:causal:lse",
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 

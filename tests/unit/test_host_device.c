@@ -60,8 +60,8 @@ START_TEST(any_number_of_threads_gives_the_same_bits)
   const struct {
     const char *variant;
     int threads;
-  } ways[] = {{"host:bm=24", 1},           {"host:bm=24", 2}, {"host:bm=24", 3}, {"host:bm=24", 64},
-              {"host:bm=24,threads=2", 3}, {"host:bm=24,threads=3", 3}};
+  } ways[] = {{"host:bm=24", 1},  {"host:bm=24", 2},           {"host:bm=24", 3},
+              {"host:bm=24", 16}, {"host:bm=24,threads=2", 3}, {"host:bm=24,threads=3", 3}};
   for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
     fl4_context *ctx = open_host(ways[w].variant, ways[w].threads);
     for (int again = 0; again < 2; again++) {
@@ -214,7 +214,9 @@ START_TEST(workspace_is_used_and_not_exceeded)
   clear(&r);
   ck_assert_fl4(fl4_attention_forward(ctx, &r.args, NULL));
   ck_assert_mem_eq(expected, r.o, r.o_bytes);
-  ck_assert(workspace[0] != (char)0xff || workspace[1] != (char)0xff);
+  size_t written = 0; /* in any thread's part: a busy machine may leave all tasks to one */
+  for (size_t i = 0; i < bytes; i++) written += workspace[i] != (char)0xff;
+  ck_assert_uint_gt(written, 0);
   for (int i = 0; i < 64; i++) ck_assert_int_eq(workspace[bytes + (size_t)i], (char)0xff);
   r.args.workspace_size = bytes - 1;
   ck_assert_fl4_fails(fl4_attention_forward(ctx, &r.args, NULL), FL4_WORKSPACE_TOO_SMALL, "workspace_size");

@@ -77,7 +77,8 @@ END_TEST
 
 START_TEST(normal_is_normal_and_independent)
 {
-  data x = make_data("hq4sq256d64:fp32", FL4_INPUTS_NORMAL, 9), y = make_data("hq4sq256d64:fp32", FL4_INPUTS_NORMAL, 10);
+  data x = make_data("hq4sq256d64:fp32", FL4_INPUTS_NORMAL, 9),
+       y = make_data("hq4sq256d64:fp32", FL4_INPUTS_NORMAL, 10);
   const double n = 4 * 256 * 64;
   double sum[3] = {0}, square[3] = {0}, qk = 0, qv = 0, kv = 0, seeds = 0, neighbours = 0;
   for (int64_t h = 0; h < 4; h++)
@@ -115,8 +116,9 @@ END_TEST
 
 static double ref[1 << 16], low[1 << 16];
 
-static const char *const onehot_lines[] = {"b2hq4hkv2sq60sk300d8:bf16", "hq2sq200d64:causal", "hq2sq200d128:bf16:causal",
-                                           "hq1sq70sk40d16:causal", "hq2sq100d64:scale=2.5", "hq1sq50d256:fp32"};
+static const char *const onehot_lines[] = {"b2hq4hkv2sq60sk300d8:bf16", "hq2sq200d64:causal",
+                                           "hq2sq200d128:bf16:causal",  "hq1sq70sk40d16:causal",
+                                           "hq2sq100d64:scale=2.5",     "hq1sq50d256:fp32"};
 
 START_TEST(onehot_picks_one_visible_key)
 {
@@ -234,7 +236,8 @@ START_TEST(canary_is_nan_in_every_dtype)
 {
   float buffer[3];
   fl4__canary_fill(buffer, sizeof buffer);
-  for (int i = 0; i < 3; i++) ck_assert(isnan(fl4__load(buffer, dtypes[i], 0)) && isnan(fl4__load(buffer, dtypes[i], 1)));
+  for (int i = 0; i < 3; i++)
+    ck_assert(isnan(fl4__load(buffer, dtypes[i], 0)) && isnan(fl4__load(buffer, dtypes[i], 1)));
   char odd[5] = {0};
   fl4__canary_fill(odd, 5);
   ck_assert_int_ne(odd[4], 0);
@@ -255,7 +258,8 @@ START_TEST(canaries_find_every_stray_write)
     fl4__canary_fill(buffer, (size_t)at.output_elements * size);
     for (int64_t r = 0; r < 2 * 3 * 5; r++)
       for (int64_t d = 0; d < 8; d++) {
-        const int64_t to = at.o.offset + r / 15 * at.o.stride[0] + r / 5 % 3 * at.o.stride[1] + r % 5 * at.o.stride[2] + d;
+        const int64_t to = at.o.offset + r / 15 * at.o.stride[0] + r / 5 % 3 * at.o.stride[1] + r % 5 * at.o.stride[2] +
+                           d;
         fl4__store(buffer, dtype, to, 1);
         inside[to] = true;
       }

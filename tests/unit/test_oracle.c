@@ -32,10 +32,18 @@ START_TEST(known_elements)
     uint16_t bits;
     double value;
   } known[] = {
-      {FL4_DTYPE_FP16, 0x3c00, 1},         {FL4_DTYPE_FP16, 0xc000, -2},         {FL4_DTYPE_FP16, 0x0001, 0x1p-24},
-      {FL4_DTYPE_FP16, 0x0400, 0x1p-14},   {FL4_DTYPE_FP16, 0x7bff, 65504},      {FL4_DTYPE_FP16, 0xfc00, -INFINITY},
-      {FL4_DTYPE_FP16, 0x3555, 0.333251953125}, {FL4_DTYPE_BF16, 0x3f80, 1},         {FL4_DTYPE_BF16, 0xc000, -2},
-      {FL4_DTYPE_BF16, 0x0001, 0x1p-133},  {FL4_DTYPE_BF16, 0x7f7f, 0x1.fep127}, {FL4_DTYPE_BF16, 0x7f80, INFINITY},
+      {FL4_DTYPE_FP16, 0x3c00, 1},
+      {FL4_DTYPE_FP16, 0xc000, -2},
+      {FL4_DTYPE_FP16, 0x0001, 0x1p-24},
+      {FL4_DTYPE_FP16, 0x0400, 0x1p-14},
+      {FL4_DTYPE_FP16, 0x7bff, 65504},
+      {FL4_DTYPE_FP16, 0xfc00, -INFINITY},
+      {FL4_DTYPE_FP16, 0x3555, 0.333251953125},
+      {FL4_DTYPE_BF16, 0x3f80, 1},
+      {FL4_DTYPE_BF16, 0xc000, -2},
+      {FL4_DTYPE_BF16, 0x0001, 0x1p-133},
+      {FL4_DTYPE_BF16, 0x7f7f, 0x1.fep127},
+      {FL4_DTYPE_BF16, 0x7f80, INFINITY},
       {FL4_DTYPE_BF16, 0x4049, 3.140625},
   };
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -49,9 +57,9 @@ START_TEST(rounds_once_to_nearest_even)
     int dtype;
     double x, rounded;
   } cases[] = {
-      {FL4_DTYPE_FP16, 1 + 0x1p-11, 1},                       /* ties go to even … */
-      {FL4_DTYPE_FP16, 1 + 0x3p-11, 1 + 0x1p-9},              /* … up as well as down */
-      {FL4_DTYPE_FP16, 1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-10},   /* by way of fp32 this were a tie */
+      {FL4_DTYPE_FP16, 1 + 0x1p-11, 1},                     /* ties go to even … */
+      {FL4_DTYPE_FP16, 1 + 0x3p-11, 1 + 0x1p-9},            /* … up as well as down */
+      {FL4_DTYPE_FP16, 1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-10}, /* by way of fp32 this were a tie */
       {FL4_DTYPE_FP16, 65519.99, 65504},
       {FL4_DTYPE_FP16, -65520, -INFINITY},
       {FL4_DTYPE_FP16, 0x1p-25, 0},
@@ -117,7 +125,8 @@ static fl4_attention_args small_call(int B, int Hq, int Hkv, int Sq, int Sk, int
   a.B = B, a.Hq = Hq, a.Hkv = Hkv, a.Sq = Sq, a.Sk = Sk, a.D = D;
   a.q = q, a.k = k, a.v = v;
   for (int i = 0; i < B * Hq * Sq * D; i++) q[i] = (float)(i * 37 % 101 - 50) / 40;
-  for (int i = 0; i < B * Hkv * Sk * D; i++) k[i] = (float)(i * 53 % 103 - 51) / 30, v[i] = (float)(i * 71 % 107 - 53) / 9;
+  for (int i = 0; i < B * Hkv * Sk * D; i++)
+    k[i] = (float)(i * 53 % 103 - 51) / 30, v[i] = (float)(i * 71 % 107 - 53) / 9;
   return a;
 }
 
@@ -217,8 +226,7 @@ START_TEST(heads_share_keys_in_groups)
   fl4_attention_args a = small_call(2, 6, 2, 3, 1, 8);
   ck_assert_fl4(fl4_oracle_fp64(&a, NULL, 0, ref, NULL, NULL));
   for (int b = 0; b < 2; b++)
-    for (int h = 0; h < 6; h++)
-      ck_assert_double_eq(ref[(b * 6 + h) * 3 * 8], (double)v[(b * 2 + h / 3) * 8]);
+    for (int h = 0; h < 6; h++) ck_assert_double_eq(ref[(b * 6 + h) * 3 * 8], (double)v[(b * 2 + h / 3) * 8]);
 }
 END_TEST
 
@@ -289,6 +297,30 @@ START_TEST(low_is_the_dtype_unfused)
 }
 END_TEST
 
+START_TEST(low_rounds_scores_and_weights)
+{
+  static uint16_t ones[11 * 8], keys[11 * 8], values[11 * 8];
+  fl4_attention_args a = FL4_ATTENTION_ARGS_INIT;
+  a.B = a.Hq = a.Hkv = a.Sq = 1, a.D = 8, a.scale = 1;
+  a.q = ones, a.k = keys, a.v = values;
+  for (int i = 0; i < 11 * 8; i++) fl4__store(ones, FL4_DTYPE_FP16, i, 1), fl4__store(values, FL4_DTYPE_FP16, i, 1);
+  /* Eleven equal keys: the weight 1/11 is 1489·2⁻¹⁴ in fp16, and eleven of them 2047·2⁻¹¹. */
+  a.Sk = 11;
+  ck_assert_fl4(fl4_oracle_fp64(&a, NULL, 0, ref, low, NULL));
+  ck_assert_double_eq_tol(ref[0], 1, 1e-14);
+  ck_assert_double_eq(low[0], 2047 * 0x1p-11);
+  /* Scores 2049 and 2048: the same in fp16. */
+  a.Sk = 2;
+  fl4__store(keys, FL4_DTYPE_FP16, 0, 2048);
+  fl4__store(keys, FL4_DTYPE_FP16, 1, 1);
+  fl4__store(keys, FL4_DTYPE_FP16, 8, 2048);
+  for (int d = 0; d < 8; d++) fl4__store(values, FL4_DTYPE_FP16, 8 + d, 0);
+  ck_assert_fl4(fl4_oracle_fp64(&a, NULL, 0, ref, low, NULL));
+  ck_assert_double_eq_tol(ref[0], 1 / (1 + exp(-1)), 1e-14);
+  ck_assert_double_eq(low[0], 0.5);
+}
+END_TEST
+
 START_TEST(nothing_to_do)
 {
   fl4_attention_args a = small_call(1, 2, 1, 3, 0, 8);
@@ -352,6 +384,7 @@ static Suite *suite(void)
   tcase_add_test(t, strides_say_where_rows_are);
   tcase_add_test(t, wanted_rows_are_those_of_all_rows);
   tcase_add_test(t, low_is_the_dtype_unfused);
+  tcase_add_test(t, low_rounds_scores_and_weights);
   tcase_add_test(t, nothing_to_do);
   tcase_add_test(t, oracle_refuses);
   suite_add_tcase(s, t);
