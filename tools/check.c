@@ -18,7 +18,7 @@ typedef struct run {
   fl4_device_info device;
   item *items;
   size_t n_items;
-  int first_inputs, last_inputs;
+  int first_inputs, last_inputs, oracle;
   bool table, progress;
   int problem_width;
   json_t *results;
@@ -49,6 +49,15 @@ static int read_inputs(run *r)
   for (int i = 0; i < FL4_INPUTS_COUNT; i++) fprintf(stderr, " %s", fl4_inputs_name((fl4_inputs)i));
   fputc('\n', stderr);
   return CLI_UNUSABLE;
+}
+
+static int read_oracle(run *r)
+{
+  static const char *const names[] = {"auto", "fp64", "cublas"}; /* as fl4_oracle */
+  const char *text = r->options->oracle ? r->options->oracle : names[FL4_ORACLE_AUTO];
+  for (int i = FL4_ORACLE_AUTO; i <= FL4_ORACLE_CUBLAS; i++)
+    if (strcmp(text, names[i]) == 0) return r->oracle = i, CLI_GOOD;
+  return cli_fail(CLI_UNUSABLE, "--oracle: is \"%s\", must be auto, fp64 or cublas", text);
 }
 
 /* All lines are read before the first runs, so that a typing error costs nothing. */
@@ -253,6 +262,7 @@ static bool check_one(run *r, const item *it, int inputs)
   fl4_check_result result = FL4_CHECK_RESULT_INIT;
   options.seed = r->options->seed;
   options.inputs = inputs;
+  options.oracle = r->oracle;
   if (r->options->time) options.timed_calls = r->device.kind == FL4_DEVICE_HOST ? 5 : 20;
 
   fl4_status status = fl4_check(r->ctx, &it->problem, &options, &result);
@@ -331,6 +341,7 @@ int cli_check(const cli_options *options)
   r.device = (fl4_device_info)FL4_DEVICE_INFO_INIT;
   FILE *file = NULL;
   int code = read_inputs(&r);
+  if (code == CLI_GOOD) code = read_oracle(&r);
   if (code == CLI_GOOD) code = cli_open(options, &r.ctx, &r.device);
   if (code == CLI_GOOD) code = read_problems(&r);
   if (code == CLI_GOOD) code = cli_json_open(options, &file);

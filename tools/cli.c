@@ -59,6 +59,7 @@ static int take_option(int index, char *value, cli_options *o)
   case CLI_INDEX_problem: o->problems[o->n_problems++] = value; break;
   case CLI_INDEX_shapes: o->shapes = value; break;
   case CLI_INDEX_inputs: o->inputs = value; break;
+  case CLI_INDEX_oracle: o->oracle = value; break;
   case CLI_INDEX_seed: return parse_seed(value, &o->seed);
   case CLI_INDEX_variant: o->variant = value; break;
   case CLI_INDEX_time: o->time = true; break;

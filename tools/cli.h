@@ -25,6 +25,7 @@ enum {
   X(problem, "LINE", "a problem, as in b2hq32hkv8sq4096d128:bf16:causal; may be repeated")                             \
   X(shapes, "SET", "a set of problems: smoke (default), parity, stress or demo")                                       \
   X(inputs, "KIND", "kind of input data, or all; default normal")                                                      \
+  X(oracle, "ORACLE", "which oracle judges: auto (default), fp64 or cublas")                                           \
   X(seed, "N", "seed of the input data; default 0")                                                                    \
   X(variant, "V", "run this variant, as in fwd_mma:bm=64; what is not named is chosen")                                \
   X(time, NULL, "time each problem as well")                                                                           \
@@ -47,7 +48,7 @@ enum {
 typedef struct cli_options {
   int argc; /* the whole command line, to record it */
   char **argv;
-  const char *device, *shapes, *inputs, *variant, *json; /* NULL: not given */
+  const char *device, *shapes, *inputs, *oracle, *variant, *json; /* NULL: not given */
   const char **problems;
   size_t n_problems;
   uint64_t seed;

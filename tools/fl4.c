@@ -19,7 +19,8 @@ static const cli_command commands[] = {
    "\"demo\" is smaller on the host. What a device or variant does not support is shown\n"
    "and counted, and fails the run only if nothing else was checked.\n\n"
    "Kinds of input: " /* followed by their names */,
-   CLI_device | CLI_problem | CLI_shapes | CLI_inputs | CLI_seed | CLI_variant | CLI_time | CLI_json | CLI_quiet,
+   CLI_device | CLI_problem | CLI_shapes | CLI_inputs | CLI_oracle | CLI_seed | CLI_variant | CLI_time |
+     CLI_json | CLI_quiet,
    cli_check},
 };
 /* clang-format on */

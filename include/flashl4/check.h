@@ -38,17 +38,26 @@ typedef enum fl4_inputs {
 /** Name of a kind of input data, "normal"; NULL if there is none such. Since: 0.1. */
 FL4_API const char *fl4_inputs_name(fl4_inputs inputs);
 
+/** Which oracle judges a check. */
+typedef enum fl4_oracle {
+  FL4_ORACLE_AUTO = 0,   /**< as fl4_check() describes */
+  FL4_ORACLE_FP64 = 1,   /**< fl4_oracle_fp64(): all rows if that takes a second or so, else a sample */
+  FL4_ORACLE_CUBLAS = 2, /**< fl4_oracle_cublas(): all rows; CUDA devices only */
+} fl4_oracle;
+
 /** How a check is done. */
 typedef struct fl4_check_options {
   size_t struct_size; /**< set by the FL4_…_INIT */
   uint64_t seed;        /**< of the inputs; the same seed gives the same data on every machine */
   int32_t inputs;       /**< ::fl4_inputs */
   int32_t timed_calls;  /**< calls to time after the check; 0: none */
+  int32_t oracle;       /**< ::fl4_oracle */
+  uint32_t reserved0;   /**< zero */
   uint64_t reserved[4]; /**< zero */
 } fl4_check_options;
 
 /** Initial value of an ::fl4_check_options. */
-#define FL4_CHECK_OPTIONS_INIT { sizeof(fl4_check_options), 0, 0, 0, {0} }
+#define FL4_CHECK_OPTIONS_INIT { sizeof(fl4_check_options), 0, 0, 0, 0, 0, {0} }
 
 /** Outcome of a check. Errors are absolute, in units of O. */
 typedef struct fl4_check_result {

@@ -212,6 +212,7 @@ static fl4_status check_cublas(const session *s, fl4_check_result *result)
   FL4_TRY_GOTO(fl4_oracle_cublas(s->ctx, &s->args, d_values, d_values + elements, d_values + 2 * elements, NULL));
   FL4_TRY_GOTO(device->backend->download(device, values, d_values, bytes));
   compare(s, &(reference){values, values + elements, values + 2 * elements, false, NULL, p->Sq}, result);
+  strcpy(result->oracle, "cublas");
 done:
   device->backend->release(device, d_values);
   free(values);
@@ -224,7 +225,9 @@ done:
  */
 static fl4_status check_accuracy(const session *s, fl4_check_result *result)
 {
-  if (s->ctx->device->info.kind != FL4_DEVICE_CUDA) return check_fp64(s, fp64_budget, result);
+  const bool cuda = s->ctx->device->info.kind == FL4_DEVICE_CUDA;
+  if (s->options.oracle == FL4_ORACLE_CUBLAS) return check_cublas(s, result);
+  if (s->options.oracle == FL4_ORACLE_FP64 || !cuda) return check_fp64(s, fp64_budget, result);
   fl4_check_result by_rows = *result;
   FL4_TRY(check_cublas(s, result));
   FL4_TRY(check_fp64(s, fp64_sample_budget, &by_rows));
@@ -302,6 +305,11 @@ static fl4_status read_options(const fl4_check_options *given, fl4_check_options
   if (o->timed_calls < 0 || o->timed_calls > 1000000)
     return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_check_options.timed_calls: is %d, must be from 0 to 1000000",
                      o->timed_calls);
+  if (o->oracle < FL4_ORACLE_AUTO || o->oracle > FL4_ORACLE_CUBLAS)
+    return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_check_options.oracle: is %d, must be from 0 to %d", o->oracle,
+                     FL4_ORACLE_CUBLAS);
+  if (o->reserved0)
+    return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_check_options.reserved0: is %u, must be 0", o->reserved0);
   for (int i = 0; i < 4; i++)
     if (o->reserved[i])
       return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_check_options.reserved[%d]: is %" PRIu64 ", must be 0", i,

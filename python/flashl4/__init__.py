@@ -142,13 +142,17 @@ class Context:
         out.origin = _api.ORIGINS[info.origin]
         return out
 
-    def check(self, problem, inputs="normal", seed=0, timed_calls=0):
+    def check(self, problem, inputs="normal", seed=0, timed_calls=0, oracle="auto"):
         """Runs a problem line, "b2hq8sq1024d64:bf16:causal", and compares it with an oracle."""
         shape, result = _api.Problem(), _api.CheckResult()
         _check(_lib.fl4_problem_parse(problem.encode(), ctypes.byref(shape)))
         if inputs not in _api.INPUTS:
             raise ValueError(f"inputs: is {inputs!r}, must be one of {', '.join(_api.INPUTS)}")
-        options = _api.CheckOptions(seed=seed, inputs=_api.INPUTS.index(inputs), timed_calls=timed_calls)
+        if oracle not in _api.ORACLES:
+            raise ValueError(f"oracle: is {oracle!r}, must be one of {', '.join(_api.ORACLES)}")
+        options = _api.CheckOptions(
+            seed=seed, inputs=_api.INPUTS.index(inputs), timed_calls=timed_calls, oracle=_api.ORACLES.index(oracle)
+        )
         _check(_lib.fl4_check(self._live(), ctypes.byref(shape), ctypes.byref(options), ctypes.byref(result)))
         return _namespace(result)
 

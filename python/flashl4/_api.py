@@ -22,6 +22,7 @@ LAYOUTS = ("bhsd", "bshd", "packed", "odd")  # fl4_layout
 DEVICE_KINDS = ("host", "cuda", "emu")  # fl4_device_kind
 ORIGINS = ("built in", "compiled", "from disk")  # fl4_kernel_origin
 INPUTS = ("normal", "peaked", "onehot", "large", "equal", "sink", "growing", "shrinking")  # fl4_inputs
+ORACLES = ("auto", "fp64", "cublas")  # fl4_oracle
 CONTEXT_NO_DISK_CACHE, CONTEXT_DEBUG = 1, 2
 
 
@@ -91,6 +92,7 @@ class PlanInfo(Struct):
 class CheckOptions(Struct):
     _fields_ = [
         ("struct_size", c_size_t), ("seed", c_uint64), ("inputs", c_int32), ("timed_calls", c_int32),
+        ("oracle", c_int32), ("reserved0", c_uint32),
         ("reserved", c_uint64 * 4),
     ]  # fmt: skip
 

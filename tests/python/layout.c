@@ -127,6 +127,8 @@ static void checks(void)
   FIELD(fl4_check_options, seed);
   FIELD(fl4_check_options, inputs);
   FIELD(fl4_check_options, timed_calls);
+  FIELD(fl4_check_options, oracle);
+  FIELD(fl4_check_options, reserved0);
   FIELD(fl4_check_options, reserved);
 
   STRUCT(fl4_check_result);

@@ -75,6 +75,7 @@ class Usage(Cli):
         check("unknown size 'x' at column 3", "--problem", "b2x3")
         check("fl4_problem.D: is 7", "--problem", SMALL, "--problem", "hq1sq1d7")
         check("unknown set \"smok\"; sets are smoke parity stress demo", "--shapes", "smok")
+        check('--oracle: is "me", must be auto, fp64 or cublas', "--oracle", "me")
         check("unknown kind \"odd\"; kinds are all normal peaked", "--inputs", "odd")
         check("unknown family 'warp'", "--variant", "warp")
         check("--json: cannot write", "--problem", SMALL, "--json", "/nonexistent/folder/x.json")

@@ -289,6 +289,9 @@ START_TEST(check_arguments)
   CHECK_REFUSED(bad_o.struct_size = 0, "fl4_check_options.struct_size: is 0");
   CHECK_REFUSED(bad_o.inputs = FL4_INPUTS_COUNT, "fl4_check_options.inputs: is 8");
   CHECK_REFUSED(bad_o.inputs = -1, "fl4_check_options.inputs: is -1");
+  CHECK_REFUSED(bad_o.oracle = 3, "fl4_check_options.oracle: is 3");
+  CHECK_REFUSED(bad_o.oracle = -1, "fl4_check_options.oracle: is -1");
+  CHECK_REFUSED(bad_o.reserved0 = 1, "fl4_check_options.reserved0: is 1");
   CHECK_REFUSED(bad_o.timed_calls = -1, "fl4_check_options.timed_calls: is -1");
   CHECK_REFUSED(bad_o.reserved[2] = 1, "fl4_check_options.reserved[2]: is 1");
   CHECK_REFUSED(bad_r.struct_size = 0, "fl4_check_result.struct_size: is 0");
