@@ -114,7 +114,7 @@ def environment():
     return {
         "gpu": smi.stdout.strip() or torch.cuda.get_device_name(), "torch": torch.__version__,
         "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "flashl4": flashl4.version(),
-        "date": datetime.date.today().isoformat(), "command": " ".join(sys.argv),
+        "date": datetime.date.today().isoformat(), "command": " ".join(["tools/peers.py", *sys.argv[1:]]),
     }  # fmt: skip
 
 
