@@ -40,9 +40,15 @@ public:
 #endif
   }
 
-  element *get() const { return data_.get(); }
+  element *get() const
+  {
+    return data_.get();
+  }
 
-  void upload(const std::vector<element> &from) { copy(data_.get(), from.data()); }
+  void upload(const std::vector<element> &from)
+  {
+    copy(data_.get(), from.data());
+  }
 
   std::vector<element> download() const
   {

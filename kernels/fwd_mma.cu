@@ -21,7 +21,7 @@
 // Q of the warp's rows, as the A operand; with Q in shared memory it is read anew for each tile.
 struct Query {
   u32 fragment[Q_IN_REGISTERS ? D16 : 1][M16][4];
-  u32 base;  // the lane's address in the Q tile
+  u32 base; // the lane's address in the Q tile
 };
 
 FL4_DEV void read_query(u32 (&fragment)[M16][4], const Query &q, int d)
@@ -81,9 +81,9 @@ FL4_DEV void multiply_weights_values(float (&o)[M16][D8][4], const u32 (&weights
 
 // The ring of key/value tiles. Tiles are numbered as they are walked: tile 0 is the rightmost.
 struct Ring {
-  const char *k, *v;  // row 0 of the head
-  i64 k_row, v_row;   // bytes between rows
-  u32 smem;           // stage 0
+  const char *k, *v; // row 0 of the head
+  i64 k_row, v_row;  // bytes between rows
+  u32 smem;          // stage 0
   int tiles;
 };
 
@@ -103,7 +103,7 @@ FL4_DEV void take_tile(Softmax &state, float (&o)[M16][D8][4], const Query &q, c
                        const Work &w, int tile, int stage)
 {
   cp_async_wait<STAGES - 2>();
-  block_barrier();  // the tile is there for all; all have done with the tile before it
+  block_barrier(); // the tile is there for all; all have done with the tile before it
   const int ahead = tile + STAGES - 1;
   if (ahead < r.tiles) load_stage<false>(r, p, ahead, stage == 0 ? STAGES - 1 : stage - 1);
   cp_async_commit();
@@ -112,8 +112,7 @@ FL4_DEV void take_tile(Softmax &state, float (&o)[M16][D8][4], const Query &q, c
   u32 weights[N16][M16][4];
   const u32 at = r.smem + stage * STAGE_BYTES;
   multiply_query_keys(s, q, at + lane_offset_k());
-  if (tile < w.tiles - w.open_tiles)
-    mask_scores(s, p, w.row0 + warp() * WARP_ROWS, (r.tiles - 1 - tile) * BN, w.shift);
+  if (tile < w.tiles - w.open_tiles) mask_scores(s, p, w.row0 + warp() * WARP_ROWS, (r.tiles - 1 - tile) * BN, w.shift);
   softmax_step(state, s, weights, o, p);
   multiply_weights_values(o, weights, at + TILE_BYTES + lane_offset_v());
 }
@@ -137,7 +136,7 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
 {
   const Work w = work_of_block(p);
   const u32 smem = smem_base();
-  const u32 q_tile = smem + Q_OFFSET + warp() * WARP_ROWS * ROW_BYTES;  // the warp's own rows
+  const u32 q_tile = smem + Q_OFFSET + warp() * WARP_ROWS * ROW_BYTES; // the warp's own rows
 
   float o[M16][D8][4];
 #pragma unroll
@@ -183,7 +182,7 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
 #pragma unroll 1
     for (int tile = 0, stage = 0; tile < w.tiles; tile++, stage = stage + 1 == STAGES ? 0 : stage + 1)
       take_tile(state, o, q, ring, p, w, tile, stage);
-    if (Q_IN_REGISTERS) block_barrier();  // O goes where the last stage was
+    if (Q_IN_REGISTERS) block_barrier(); // O goes where the last stage was
   }
   finish(state, o, q_tile, p);
 }

@@ -14,7 +14,10 @@ FL4_DEV float to_float(u16 x)
 }
 
 // `x` rounded to the call's dtype.
-FL4_DEV float rounded(float x) { return to_float((u16)pack_2(x, 0.f)); }
+FL4_DEV float rounded(float x)
+{
+  return to_float((u16)pack_2(x, 0.f));
+}
 
 // A strided tensor [B][H][S][D] to contiguous fp32.
 FL4_KERNEL(fl4_oracle_gather, 256, 1)

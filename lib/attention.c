@@ -18,8 +18,7 @@ typedef struct call {
   fl4__plan plan;
 } call;
 
-static fl4_status begin(fl4_context *ctx, const fl4_attention_args *args, fl4__need need, const char *function,
-                        call *c)
+static fl4_status begin(fl4_context *ctx, const fl4_attention_args *args, fl4__need need, const char *function, call *c)
 {
   if (!ctx) return fl4__fail(FL4_INVALID_ARGUMENT, "%s: ctx: is NULL, must be a context", function);
   if (!args) return fl4__fail(FL4_INVALID_ARGUMENT, "%s: args: is NULL, must point to the arguments", function);
@@ -54,8 +53,7 @@ fl4_status fl4_attention_forward(fl4_context *ctx, const fl4_attention_args *arg
   void *workspace = c.args.workspace;
   const bool own = !workspace && need > 0;
   if (own) FL4_TRY(device->backend->scratch_take(device, need, stream, &workspace));
-  fl4_status status =
-      device->backend->launch(device, c.plan.kernel, &c.plan.geometry, &c.params, workspace, stream);
+  fl4_status status = device->backend->launch(device, c.plan.kernel, &c.plan.geometry, &c.params, workspace, stream);
   if (own) device->backend->scratch_give(device, workspace, need, stream);
   return status;
 }
@@ -80,8 +78,7 @@ fl4_status fl4_attention_workspace_size(fl4_context *ctx, const fl4_attention_ar
 
 fl4_status fl4_attention_plan_info(fl4_context *ctx, const fl4_attention_args *args, fl4_plan_info *info)
 {
-  if (!info)
-    return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_attention_plan_info: info: is NULL, must receive the plan");
+  if (!info) return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_attention_plan_info: info: is NULL, must receive the plan");
   fl4_plan_info out;
   FL4_TRY(fl4__struct_read(&out, sizeof out, info, "fl4_plan_info"));
   call c;

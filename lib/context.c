@@ -15,8 +15,8 @@ static fl4_status check_options(const fl4_context_options *o)
   if (o->flags & ~known)
     return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_context_options.flags: is 0x%x, known are 0x%x", o->flags, known);
   if (o->log_level < 0 || o->log_level > FL4_LOG_DEBUG)
-    return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_context_options.log_level: is %d, must be from 0 to %d",
-                     o->log_level, FL4_LOG_DEBUG);
+    return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_context_options.log_level: is %d, must be from 0 to %d", o->log_level,
+                     FL4_LOG_DEBUG);
   if (o->threads < 0 || o->threads > 4096)
     return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_context_options.threads: is %d, must be from 0 to 4096", o->threads);
   if (o->reserved0)

@@ -17,10 +17,10 @@ static const fl4__backend *backend_at(int i)
 {
   static const fl4__backend *const built_in[] = {
 #if FL4_HAVE_CUDA
-      &fl4__backend_cuda,
+    &fl4__backend_cuda,
 #endif
-      &fl4__backend_host,
-      NULL,
+    &fl4__backend_host,
+    NULL,
   };
   if (fl4__backend_extra) return i == 0 ? fl4__backend_extra : built_in[i - 1];
   return built_in[i];
@@ -35,8 +35,7 @@ int fl4_device_count(void)
 
 fl4_status fl4_device_get_info(int index, fl4_device_info *info)
 {
-  if (!info)
-    return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_device_get_info: info: is NULL, must receive the description");
+  if (!info) return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_device_get_info: info: is NULL, must receive the description");
   fl4_device_info out;
   FL4_TRY(fl4__struct_read(&out, sizeof out, info, "fl4_device_info"));
   int first = 0;

@@ -6,8 +6,7 @@
 
 #include "error.h"
 
-fl4_status fl4__plan_make(fl4__device *device, const fl4__variant *forced, const fl4__problem *problem,
-                          fl4__plan *plan)
+fl4_status fl4__plan_make(fl4__device *device, const fl4__variant *forced, const fl4__problem *problem, fl4__plan *plan)
 {
   memset(plan, 0, sizeof *plan);
   plan->problem = *problem;

@@ -36,8 +36,7 @@ void fl4__struct_write(void *caller, const void *copy, size_t known_size)
   size_t size;
   memcpy(&size, caller, sizeof size);
   size_t n = size < known_size ? size : known_size;
-  if (n > sizeof size)
-    memcpy((char *)caller + sizeof size, (const char *)copy + sizeof size, n - sizeof size);
+  if (n > sizeof size) memcpy((char *)caller + sizeof size, (const char *)copy + sizeof size, n - sizeof size);
 }
 
 /* ---------------------------------------------------------------- one tensor */
@@ -135,8 +134,8 @@ static fl4_status check_sizes(const fl4_attention_args *a)
   } sizes[] = {{"B", a->B, 0}, {"Hq", a->Hq, 1}, {"Hkv", a->Hkv, 1}, {"Sq", a->Sq, 0}, {"Sk", a->Sk, 0}};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
     if (sizes[i].value < sizes[i].min || sizes[i].value > INT32_MAX / 2)
-      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: is %" PRId64 ", must be from %" PRId64 " to %d",
-                       sizes[i].name, sizes[i].value, sizes[i].min, INT32_MAX / 2);
+      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: is %" PRId64 ", must be from %" PRId64 " to %d", sizes[i].name,
+                       sizes[i].value, sizes[i].min, INT32_MAX / 2);
   if (a->D < 8 || a->D > 256 || a->D % 8)
     return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".D: is %" PRId64 ", must be a multiple of 8 from 8 to 256", a->D);
   if (a->Hq % a->Hkv)

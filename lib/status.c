@@ -14,7 +14,7 @@ static _Thread_local char last_error[2048];
 const char *fl4_status_string(fl4_status status)
 {
   switch (status) {
-#define CASE(name, value, text)                                                                    \
+#define CASE(name, value, text)                                                                                        \
   case FL4_##name: return text;
     FL4_STATUS_MAP(CASE)
 #undef CASE
@@ -25,7 +25,7 @@ const char *fl4_status_string(fl4_status status)
 const char *fl4_status_name(fl4_status status)
 {
   switch (status) {
-#define CASE(name, value, text)                                                                    \
+#define CASE(name, value, text)                                                                                        \
   case FL4_##name: return "FL4_" #name;
     FL4_STATUS_MAP(CASE)
 #undef CASE

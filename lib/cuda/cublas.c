@@ -28,10 +28,8 @@ static fl4_status load_symbols(fl4__cublas *blas)
     const char *name;
     void *slot;
   } symbols[] = {
-      {"cublasCreate_v2", &blas->create},
-      {"cublasDestroy_v2", &blas->destroy},
-      {"cublasSetStream_v2", &blas->set_stream},
-      {"cublasSetMathMode", &blas->set_math},
+      {"cublasCreate_v2", &blas->create},         {"cublasDestroy_v2", &blas->destroy},
+      {"cublasSetStream_v2", &blas->set_stream},  {"cublasSetMathMode", &blas->set_math},
       {"cublasSgemmStridedBatched", &blas->gemm},
   };
   for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {

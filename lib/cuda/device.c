@@ -98,7 +98,8 @@ static fl4_status open_device(int ordinal, const fl4__device_config *config, fl4
   int previous = ordinal;
   if (config->disk_cache) FL4_TRY_GOTO(fl4__cubin_cache_open(config->log, config->cache_dir, 0, &d->cache));
   FL4_TRY_GOTO(fl4__cuda_enter(d, &previous));
-  if (config->debug) status = fl4__cuda_status(cudaMalloc((void **)&d->debug_record, sizeof *d->debug_record), "cudaMalloc");
+  if (config->debug)
+    status = fl4__cuda_status(cudaMalloc((void **)&d->debug_record, sizeof *d->debug_record), "cudaMalloc");
   fl4__cuda_leave(d, previous);
   if (status != FL4_OK) goto done;
   *device = &d->base;

@@ -27,7 +27,7 @@ static fl4_status launch(const fl4__cuda_kernel *kernel, const fl4__geometry *ge
 static const char *invariant_text(fl4_u32 code)
 {
   switch (code) {
-#define CASE(name, code, text)                                                                     \
+#define CASE(name, code, text)                                                                                         \
   case (code): return #name ": " text;
     FL4_INVARIANT_MAP(CASE)
 #undef CASE

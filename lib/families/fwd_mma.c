@@ -3,11 +3,14 @@
  * fwd_mma: cp.async, ldmatrix and mma.sync, for every GPU from sm_80 on. Its kernel is
  * kernels/fwd_mma.cu; the sizes computed here are those of kernels/fl4_config.cuh.
  */
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "families.h"
 
 enum { BM, BN, WARPS, STAGES, QREG, CTAS, N_PARAMS };
+
+enum { SYSTEM_SMEM = 1024 }; /* of each block's shared memory, on top of what it asks for */
 
 static const fl4__param params[N_PARAMS] = {
     [BM] = {"bm", "query rows of a block", 5, {16, 32, 64, 128, 256}},
@@ -49,33 +52,37 @@ static int registers_allowed(const fl4__variant *v, const fl4_device_info *devic
   return n < 255 ? n : 255;
 }
 
+__attribute__((format(printf, 2, 3))) static const char *because(char why[160], const char *format, ...)
+{
+  va_list ap;
+  va_start(ap, format);
+  vsnprintf(why, 160, format, ap);
+  va_end(ap);
+  return why;
+}
+
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char why[160])
 {
-  enum { WHY = 160 };
-  const int bm = v->value[BM], warps = v->value[WARPS], smem = smem_bytes(v, p->D);
+  const int bm = v->value[BM], warps = v->value[WARPS], ctas = v->value[CTAS], smem = smem_bytes(v, p->D);
+  const int need = registers_needed(v, p->D), may = registers_allowed(v, device);
   if (p->dtype == FL4_DTYPE_FP32)
     return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
-  if (device->sm < 80) return snprintf(why, WHY, "the GPU is sm_%d, needed is sm_80", device->sm), why;
+  if (device->sm < 80) return because(why, "the GPU is sm_%d, needed is sm_80", device->sm);
   if (bm != 16 * warps && bm != 32 * warps)
-    return snprintf(why, WHY, "bm=%d over warps=%d is %d rows a warp, must be 16 or 32", bm, warps, bm / warps), why;
+    return because(why, "bm=%d over warps=%d is %d rows a warp, must be 16 or 32", bm, warps, bm / warps);
   if (smem > device->smem_per_block)
-    return snprintf(why, WHY, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block), why;
-  /* 1 KB of each block's shared memory is the system's. */
-  if (v->value[CTAS] * (smem + 1024) > device->smem_per_sm)
-    return snprintf(why, WHY, "ctas=%d blocks of %d bytes of shared memory do not fit %d", v->value[CTAS], smem,
-                    device->smem_per_sm), why;
-  if (registers_needed(v, p->D) > registers_allowed(v, device))
-    return snprintf(why, WHY, "needs about %d registers a thread, may have %d", registers_needed(v, p->D),
-                    registers_allowed(v, device)), why;
-  if (p->B * p->Hq > INT32_MAX / fl4__max64(1, fl4__ceil_div(p->Sq, bm)))
-    return "more than 2^31 blocks";
+    return because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
+  if (ctas * (smem + SYSTEM_SMEM) > device->smem_per_sm)
+    return because(why, "ctas=%d blocks of %d bytes of shared memory do not fit %d", ctas, smem, device->smem_per_sm);
+  if (need > may) return because(why, "needs about %d registers a thread, may have %d", need, may);
+  if (p->B * p->Hq > INT32_MAX / fl4__max64(1, fl4__ceil_div(p->Sq, bm))) return "more than 2^31 blocks";
   return NULL;
 }
 
-/* Shared memory and registers of as many blocks as the variant promises; 1 KB a block is the system's. */
+/* Shared memory and registers of as many blocks as the variant promises. */
 static bool fits(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  return v->value[CTAS] * (smem_bytes(v, p->D) + 1024) <= device->smem_per_sm &&
+  return v->value[CTAS] * (smem_bytes(v, p->D) + SYSTEM_SMEM) <= device->smem_per_sm &&
          registers_needed(v, p->D) <= registers_allowed(v, device);
 }
 

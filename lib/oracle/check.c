@@ -19,11 +19,11 @@ typedef struct session {
   fl4_problem problem;
   fl4_check_options options;
   fl4__placement placement;
-  int element;                    /* bytes */
+  int element; /* bytes */
   size_t input_bytes, output_bytes, lse_bytes;
-  char *input, *output, *again;   /* on this machine */
+  char *input, *output, *again; /* on this machine */
   float *lse, *lse_again;
-  void *d_input, *d_output, *d_lse; /* on the device */
+  void *d_input, *d_output, *d_lse;   /* on the device */
   fl4_attention_args args, host_args; /* the call; the same on this machine's copies */
 } session;
 

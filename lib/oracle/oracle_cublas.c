@@ -22,7 +22,7 @@ typedef struct job {
   fl4__problem p;
   fl4_fwd_params params;
   float scale;
-  float *q, *k, *v;    /* [B][H][S][D] */
+  float *q, *k, *v;            /* [B][H][S][D] */
   float *scores, *low_weights; /* [heads at a time][Sq][Sk] */
   float *ref, *low, *lse;      /* the caller's */
 } job;
@@ -175,7 +175,9 @@ fl4_status fl4_oracle_cublas(fl4_context *ctx, const fl4_attention_args *args, f
   const bool keys = j.p.B && j.p.Sk;
   if ((j.p.B && j.p.Sq && !a.q) || (keys && !a.k) || (keys && !a.v))
     return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_attention_args.%s: is NULL, must point to the tensor",
-                     !a.q ? "q" : !a.k ? "k" : "v");
+                     !a.q   ? "q"
+                     : !a.k ? "k"
+                            : "v");
   if (j.p.dtype == FL4_DTYPE_FP32)
     return fl4__fail(FL4_UNSUPPORTED, "fl4_attention_args.dtype: is fp32, the cuBLAS oracle takes fp16 and bf16");
   j.scale = a.scale != 0 ? a.scale : (float)(1 / sqrt((double)a.D));

@@ -15,8 +15,8 @@ static const struct gpu {
   int sm, multiprocessors, smem_per_block, smem_per_sm;
   const char *name;
 } gpus[] = {
-    {80, 108, 163 * 1024, 164 * 1024, "A100"}, {86, 72, 99 * 1024, 100 * 1024, "A10"},
-    {89, 58, 99 * 1024, 100 * 1024, "L4"},     {90, 132, 227 * 1024, 228 * 1024, "H200"},
+    {80, 108, 163 * 1024, 164 * 1024, "A100"},  {86, 72, 99 * 1024, 100 * 1024, "A10"},
+    {89, 58, 99 * 1024, 100 * 1024, "L4"},      {90, 132, 227 * 1024, 228 * 1024, "H200"},
     {100, 148, 227 * 1024, 228 * 1024, "B200"}, {120, 170, 99 * 1024, 100 * 1024, "RTX 5090"},
 };
 
@@ -69,8 +69,8 @@ static void check_default(int64_t D, int mask, int dtype, int64_t S, bool aligne
   fl4__cubin cubin = {0};
   ck_assert_fl4(compile(v.family->source, options, n, &cubin));
   fl4__variant_format(&v, name);
-  ck_assert_msg(cubin.resources.spill_bytes == 0, "%s D=%d mask=%d on %s: %d bytes of spills, %d registers", name, (int)D,
-                mask, device.isa, cubin.resources.spill_bytes, cubin.resources.registers);
+  ck_assert_msg(cubin.resources.spill_bytes == 0, "%s D=%d mask=%d on %s: %d bytes of spills, %d registers", name,
+                (int)D, mask, device.isa, cubin.resources.spill_bytes, cubin.resources.registers);
   ck_assert_int_gt(cubin.resources.registers, 32);
   ck_assert_int_le(cubin.resources.registers * g.threads, device.registers_per_sm);
   ck_assert_int_eq(cubin.resources.smem_static, 0);
@@ -135,10 +135,8 @@ START_TEST(bad_configuration)
   static const struct {
     const char *options[2], *says;
   } bad[] = {
-      {{"-DFL4_D=12", "-DFL4_BN=64"}, "FL4_D"},
-      {{"-DFL4_D=64", "-DFL4_BN=24"}, "FL4_BN"},
-      {{"-DFL4_D=64", "-DFL4_BM=48"}, "FL4_BM"},
-      {{"-DFL4_D=64", "-DFL4_STAGES=1"}, "FL4_STAGES"},
+      {{"-DFL4_D=12", "-DFL4_BN=64"}, "FL4_D"},  {{"-DFL4_D=64", "-DFL4_BN=24"}, "FL4_BN"},
+      {{"-DFL4_D=64", "-DFL4_BM=48"}, "FL4_BM"}, {{"-DFL4_D=64", "-DFL4_STAGES=1"}, "FL4_STAGES"},
       {{"-DFL4_BN=64", "-DFL4_BM=64"}, "FL4_D"},
   };
   fl4__cubin cubin = {0};

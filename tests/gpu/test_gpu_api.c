@@ -222,8 +222,8 @@ START_TEST(refused_cubin)
   ck_assert_fl4(fl4__sources_load(NULL, NULL, "oracle.cu", &sources));
   static const char *const options[] = {"-DFL4_BF16=0"};
   fl4__cache_key key;
-  ck_assert_fl4(fl4__cubin_cache_key(d->cache, &sources.main, sources.headers, sources.n_headers, options, 1, d->arch,
-                                     &key));
+  ck_assert_fl4(
+      fl4__cubin_cache_key(d->cache, &sources.main, sources.headers, sources.n_headers, options, 1, d->arch, &key));
   /* Not ELF at all; and ELF by its first bytes only. */
   static char junk_elf[4096] = "\177ELF\002\001\001";
   const fl4__cubin junk[] = {{.data = "this is not a cubin", .size = 19}, {.data = junk_elf, .size = sizeof junk_elf}};
@@ -322,8 +322,10 @@ START_TEST(oracles_agree)
       ck_assert_double_eq_tol(low32[i], low[i], 4 * ulp);
     }
     for (int64_t i = 0; i < rows; i++)
-      if (isinf(lse[i])) ck_assert(lse32[i] == lse[i]);
-      else ck_assert_double_eq_tol(lse32[i], lse[i], 1e-5);
+      if (isinf(lse[i]))
+        ck_assert(lse32[i] == lse[i]);
+      else
+        ck_assert_double_eq_tol(lse32[i], lse[i], 1e-5);
     free(ref);
     free(input);
     free(low32);

@@ -4,8 +4,14 @@
 
 static fl4_context *ctx;
 
-static void open_shared(void) { ctx = open_context(FL4_CONTEXT_NO_DISK_CACHE); }
-static void close_shared(void) { fl4_context_destroy(&ctx); }
+static void open_shared(void)
+{
+  ctx = open_context(FL4_CONTEXT_NO_DISK_CACHE);
+}
+static void close_shared(void)
+{
+  fl4_context_destroy(&ctx);
+}
 
 static void check(const char *line, int inputs)
 {
@@ -24,11 +30,20 @@ static void check(const char *line, int inputs)
                 r.worst_ref);
 }
 
-START_TEST(smoke) { check(fl4_shapes_line("smoke", (size_t)_i), FL4_INPUTS_NORMAL); }
+START_TEST(smoke)
+{
+  check(fl4_shapes_line("smoke", (size_t)_i), FL4_INPUTS_NORMAL);
+}
 END_TEST
-START_TEST(parity) { check(fl4_shapes_line("parity", (size_t)_i), FL4_INPUTS_NORMAL); }
+START_TEST(parity)
+{
+  check(fl4_shapes_line("parity", (size_t)_i), FL4_INPUTS_NORMAL);
+}
 END_TEST
-START_TEST(stress) { check(fl4_shapes_line("stress", (size_t)_i), FL4_INPUTS_NORMAL); }
+START_TEST(stress)
+{
+  check(fl4_shapes_line("stress", (size_t)_i), FL4_INPUTS_NORMAL);
+}
 END_TEST
 
 START_TEST(head_dims)
@@ -58,8 +73,8 @@ END_TEST
 START_TEST(inputs)
 {
   static const char *const lines[] = {
-      "b2hq4sq512sk512d128:lse",          "b2hq4sq512sk512d64:bf16:causal:lse",   "b1hq8hkv2sq333sk777d80:causal:lse",
-      "b1hq2sq260sk4096d128:bf16:lse",    "b1hq2sq1000sk1000d256:causal:lse",
+      "b2hq4sq512sk512d128:lse",       "b2hq4sq512sk512d64:bf16:causal:lse", "b1hq8hkv2sq333sk777d80:causal:lse",
+      "b1hq2sq260sk4096d128:bf16:lse", "b1hq2sq1000sk1000d256:causal:lse",
   };
   for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) check(lines[i], _i);
 }
@@ -68,11 +83,20 @@ END_TEST
 START_TEST(groups_and_layouts)
 {
   static const char *const lines[] = {
-      "b2hq32hkv8sq512d128:bf16:causal:lse", "b3hq12hkv1sq257sk511d64:lse",       "b2hq6hkv3sq200d96:bshd:lse",
-      "b2hq8hkv2sq300d128:packed:causal:lse", "b2hq8hkv2sq300d72:bf16:packed:lse", "b1hq4sq129sk65d40:bshd:causal:lse",
-      "b2hq4hkv2sq100sk1000d128:odd:causal",  "b5hq3sq64sk64d16:bf16:odd",         "b1hq1sq5000sk40d64:causal:lse",
-      "b1hq2sq300sk0d64:lse",                 "b1hq2sq0sk64d64:lse",               "b0hq2sq64d64:lse",
-      "b1hq2sq256d64:scale=1e-6:lse",         "b1hq2sq256d64:scale=3:causal:lse",
+      "b2hq32hkv8sq512d128:bf16:causal:lse",
+      "b3hq12hkv1sq257sk511d64:lse",
+      "b2hq6hkv3sq200d96:bshd:lse",
+      "b2hq8hkv2sq300d128:packed:causal:lse",
+      "b2hq8hkv2sq300d72:bf16:packed:lse",
+      "b1hq4sq129sk65d40:bshd:causal:lse",
+      "b2hq4hkv2sq100sk1000d128:odd:causal",
+      "b5hq3sq64sk64d16:bf16:odd",
+      "b1hq1sq5000sk40d64:causal:lse",
+      "b1hq2sq300sk0d64:lse",
+      "b1hq2sq0sk64d64:lse",
+      "b0hq2sq64d64:lse",
+      "b1hq2sq256d64:scale=1e-6:lse",
+      "b1hq2sq256d64:scale=3:causal:lse",
   };
   for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) check(lines[i], FL4_INPUTS_NORMAL);
 }
@@ -82,11 +106,11 @@ END_TEST
 START_TEST(variants)
 {
   static const char *const forced[] = {
-      "fwd_mma:bm=16,bn=16,warps=1,stages=2,qreg=0,ctas=1", "fwd_mma:bm=32,bn=32,warps=1,stages=3,qreg=1,ctas=1",
-      "fwd_mma:bm=32,bn=48,warps=2,stages=4,qreg=1,ctas=2", "fwd_mma:bm=64,bn=64,warps=2,stages=2,qreg=0,ctas=2",
-      "fwd_mma:bm=64,bn=80,warps=4,stages=2,qreg=1,ctas=1", "fwd_mma:bm=128,bn=96,warps=4,stages=2,qreg=0,ctas=1",
+      "fwd_mma:bm=16,bn=16,warps=1,stages=2,qreg=0,ctas=1",   "fwd_mma:bm=32,bn=32,warps=1,stages=3,qreg=1,ctas=1",
+      "fwd_mma:bm=32,bn=48,warps=2,stages=4,qreg=1,ctas=2",   "fwd_mma:bm=64,bn=64,warps=2,stages=2,qreg=0,ctas=2",
+      "fwd_mma:bm=64,bn=80,warps=4,stages=2,qreg=1,ctas=1",   "fwd_mma:bm=128,bn=96,warps=4,stages=2,qreg=0,ctas=1",
       "fwd_mma:bm=128,bn=128,warps=8,stages=2,qreg=0,ctas=1", "fwd_mma:bm=256,bn=64,warps=8,stages=3,qreg=0,ctas=1",
-      "fwd_mma:bm=64,bn=32,warps=4,stages=4,qreg=1,ctas=3", "fwd_mma:bm=64,bn=16,warps=4,stages=3,qreg=0,ctas=4",
+      "fwd_mma:bm=64,bn=32,warps=4,stages=4,qreg=1,ctas=3",   "fwd_mma:bm=64,bn=16,warps=4,stages=3,qreg=0,ctas=4",
   };
   static const char *const lines[] = {"b2hq3sq333sk517d64:causal:lse", "b1hq2sq257sk130d96:bf16:lse"};
   fl4_context_options options = FL4_CONTEXT_OPTIONS_INIT;

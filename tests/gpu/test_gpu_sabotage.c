@@ -80,8 +80,12 @@ static fl4_status run(fl4_context *ctx, const char *line, fl4_inputs inputs, fl4
 START_TEST(sound_kernels_keep_all_invariants)
 {
   static const char *const lines[] = {
-      "b2hq4hkv2sq203sk333d128:causal:lse", "b1hq2sq333sk113d64:bf16:causal:lse", "b1hq2sq100sk100d72:lse:odd",
-      "b1hq2sq64sk1d256:lse", "b1hq3sq129sk1025d96:lse", "b1hq2sq16sk0d64:lse",
+      "b2hq4hkv2sq203sk333d128:causal:lse",
+      "b1hq2sq333sk113d64:bf16:causal:lse",
+      "b1hq2sq100sk100d72:lse:odd",
+      "b1hq2sq64sk1d256:lse",
+      "b1hq3sq129sk1025d96:lse",
+      "b1hq2sq16sk0d64:lse",
   };
   write_sources(NULL);
   fl4_context *ctx = open_sources(FL4_CONTEXT_DEBUG);
@@ -101,20 +105,34 @@ static const struct {
   fl4_inputs inputs;
 } broken_invariants[] = {
     {{"fl4_softmax.cuh", "max_f32(old_max, row_max(tile_max) * scale)", "row_max(tile_max) * scale"},
-     "MAX_GROWS", "b1hq2sq64sk512d64", FL4_INPUTS_NORMAL},
+     "MAX_GROWS",
+     "b1hq2sq64sk512d64",
+     FL4_INPUTS_NORMAL},
     {{"fl4_softmax.cuh", "old_sum * correction[m][half] + sum", "sum"},
-     "SUM_GROWS", "b1hq2sq64sk512d64", FL4_INPUTS_NORMAL},
+     "SUM_GROWS",
+     "b1hq2sq64sk512d64",
+     FL4_INPUTS_NORMAL},
     {{"fl4_softmax.cuh", "[2 * half] * scale - reference)", "[2 * half] * scale - reference - 12.f) * 0.f"},
-     "SUM_AT_LEAST_ONE", "b1hq2sq64sk1d64", FL4_INPUTS_NORMAL},
+     "SUM_AT_LEAST_ONE",
+     "b1hq2sq64sk1d64",
+     FL4_INPUTS_NORMAL},
     {{"fl4_softmax.cuh", "sum += a + b;", "sum += 4.f * (a + b);"},
-     "SUM_AT_MOST_KEYS", "b1hq2sq64sk64d64", FL4_INPUTS_EQUAL},
+     "SUM_AT_MOST_KEYS",
+     "b1hq2sq64sk64d64",
+     FL4_INPUTS_EQUAL},
     {{"fl4_epilogue.cuh", "l == 0.f ? 0.f : 1.f / l", "1.f / (l - l)"},
-     "FINITE", "b1hq2sq64sk64d64", FL4_INPUTS_NORMAL},
+     "FINITE",
+     "b1hq2sq64sk64d64",
+     FL4_INPUTS_NORMAL},
     {{"fwd_mma.cu", "r.k + key0 * r.k_row", "r.k + 2 + key0 * r.k_row"},
-     "ALIGNED", "b1hq2sq64sk64d64", FL4_INPUTS_NORMAL},
+     "ALIGNED",
+     "b1hq2sq64sk64d64",
+     FL4_INPUTS_NORMAL},
     {{"fwd_mma.cu", "const int key0 = (r.tiles - 1 - tile) * BN;\n  invariant",
       "const int key0 = (r.tiles - tile) * BN;\n  invariant"},
-     "IN_RANGE", "b1hq2sq64sk64d64", FL4_INPUTS_NORMAL},
+     "IN_RANGE",
+     "b1hq2sq64sk64d64",
+     FL4_INPUTS_NORMAL},
 };
 enum { N_INVARIANTS = sizeof broken_invariants / sizeof *broken_invariants };
 
@@ -136,20 +154,29 @@ static const struct {
   fault fault;
   const char *line;
 } wrong_results[] = {
-    {"scale 2 % off", {"fl4_softmax.cuh", "const float scale = p.scale_log2;", "const float scale = p.scale_log2 * 1.02f;"},
+    {"scale 2 % off",
+     {"fl4_softmax.cuh", "const float scale = p.scale_log2;", "const float scale = p.scale_log2 * 1.02f;"},
      "b1hq4sq512sk512d64"},
     {"the last tile dropped", {"fwd_mma.cu", "; tile < w.tiles;", "; tile < w.tiles - 1;"}, "b1hq4sq512sk512d64"},
-    {"a stage read too early", {"fwd_mma.cu", "const u32 at = r.smem + stage * STAGE_BYTES;\n  multiply",
-      "const u32 at = r.smem + (stage + 1) % STAGES * STAGE_BYTES;\n  multiply"}, "b1hq4sq512sk512d64"},
+    {"a stage read too early",
+     {"fwd_mma.cu", "const u32 at = r.smem + stage * STAGE_BYTES;\n  multiply",
+      "const u32 at = r.smem + (stage + 1) % STAGES * STAGE_BYTES;\n  multiply"},
+     "b1hq4sq512sk512d64"},
     {"K used as V", {"fwd_mma.cu", "at + TILE_BYTES + lane_offset_v()", "at + lane_offset_v()"}, "b1hq4sq512sk512d64"},
-    {"no rescaling of the output", {"fl4_softmax.cuh", "if (!warp_any(grown)) return;", "return;"}, "b1hq4sq512sk512d64"},
-    {"mask one key too wide", {"fl4_mask.cuh", "lane() / 4 + shift + 1", "lane() / 4 + shift + 2"}, "b1hq4sq512sk512d64:causal"},
+    {"no rescaling of the output",
+     {"fl4_softmax.cuh", "if (!warp_any(grown)) return;", "return;"},
+     "b1hq4sq512sk512d64"},
+    {"mask one key too wide",
+     {"fl4_mask.cuh", "lane() / 4 + shift + 1", "lane() / 4 + shift + 2"},
+     "b1hq4sq512sk512d64:causal"},
     {"keys past the end counted", {"fl4_mask.cuh", ": present;", ": present + 64;"}, "b1hq4sq512sk500d64"},
     {"neighbour's key head", {"fl4_schedule.cuh", "w.h / (p.Hq / p.Hkv)", "w.h % p.Hkv"}, "b1hq4hkv2sq512sk512d64"},
     {"rows past the end written", {"fl4_epilogue.cuh", "if (row0 + row >= p.Sq || ", "if ("}, "b1hq1sq500sk512d64"},
-    {"LSE without the maximum", {"fl4_epilogue.cuh", "(state.max[m][half] + log2_approx(l))", "log2_approx(l)"},
+    {"LSE without the maximum",
+     {"fl4_epilogue.cuh", "(state.max[m][half] + log2_approx(l))", "log2_approx(l)"},
      "b1hq4sq512sk512d64:lse"},
-    {"one fragment's columns swapped", {"fwd_mma.cu", "weights[n][m], v[0], v[1]);", "weights[n][m], v[1], v[0]);"},
+    {"one fragment's columns swapped",
+     {"fwd_mma.cu", "weights[n][m], v[0], v[1]);", "weights[n][m], v[1], v[0]);"},
      "b1hq4sq512sk512d64"},
 };
 enum { N_WRONG = sizeof wrong_results / sizeof *wrong_results };

@@ -10,19 +10,18 @@ static listener heard;
 static fl4__log log_ = {listen_fn, &heard, FL4_LOG_DEBUG};
 
 /* 256 floats of shared memory; 64 values of a thread that are all alive at once. */
-static const fl4__source hungry = {
-    "hungry.cu",
-    "#include \"size.cuh\"\n"
-    "extern \"C\" __global__ void hungry(float *p, int n) {\n"
-    "  __shared__ float s[256];\n"
-    "  float a[SIZE];\n"
-    "  for (int i = 0; i < SIZE; i++) a[i] = p[i * threadIdx.x];\n"
-    "  s[threadIdx.x] = a[3];\n"
-    "  __syncthreads();\n"
-    "  for (int j = 0; j < n; j++)\n"
-    "    for (int i = 0; i < SIZE; i++) a[i] = a[i] * a[(i + 7) % SIZE] + s[i];\n"
-    "  for (int i = 0; i < SIZE; i++) p[i * threadIdx.x + 1] = a[i];\n"
-    "}\n"};
+static const fl4__source hungry = {"hungry.cu",
+                                   "#include \"size.cuh\"\n"
+                                   "extern \"C\" __global__ void hungry(float *p, int n) {\n"
+                                   "  __shared__ float s[256];\n"
+                                   "  float a[SIZE];\n"
+                                   "  for (int i = 0; i < SIZE; i++) a[i] = p[i * threadIdx.x];\n"
+                                   "  s[threadIdx.x] = a[3];\n"
+                                   "  __syncthreads();\n"
+                                   "  for (int j = 0; j < n; j++)\n"
+                                   "    for (int i = 0; i < SIZE; i++) a[i] = a[i] * a[(i + 7) % SIZE] + s[i];\n"
+                                   "  for (int i = 0; i < SIZE; i++) p[i * threadIdx.x + 1] = a[i];\n"
+                                   "}\n"};
 static const fl4__source size_header = {"size.cuh", "#pragma once\nconstexpr int twice(int x) { return 2 * x; }\n"
                                                     "enum { SIZE = twice(FL4_HALF) };\n"};
 static const char *const half[] = {"-DFL4_HALF=32"};
