@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cuBLAS, opened on first use. Its prototypes stand here, so that nothing of it is needed to build. */
+/* cuBLAS, opened on first use; $FLASHL4_CUBLAS names its file. Its prototypes stand here, so that nothing of it is needed to build. */
 #include "cuda/cublas.h"
 
 #include <dlfcn.h>
@@ -48,9 +48,12 @@ fl4_status fl4__cublas_open(fl4__cublas **blas)
   if (!b) return fl4__fail(FL4_OUT_OF_MEMORY, "fl4_oracle_cublas: no memory for %zu bytes", sizeof *b);
   fl4_status status = FL4_OK;
   char tried[512];
-  b->library = fl4__open_library(names, tried, sizeof tried);
+  const char *asked = fl4__getenv("FLASHL4_CUBLAS");
+  const char *const file[] = {asked, NULL};
+  b->library = fl4__open_library(asked ? file : names, tried, sizeof tried);
   if (!b->library) {
-    status = fl4__fail(FL4_LIBRARY_MISSING, "cuBLAS was not found; tried %s", tried);
+    status = fl4__fail(FL4_LIBRARY_MISSING, "cuBLAS cannot be opened; tried %s%s", tried,
+                       asked ? " (from FLASHL4_CUBLAS)" : "; FLASHL4_CUBLAS can name its file");
     goto done;
   }
   FL4_TRY_GOTO(load_symbols(b));
