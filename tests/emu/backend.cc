@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The device "emu". Only the last step of a call differs from a GPU's: the launch. */
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <list>
+#include <mutex>
+
+extern "C" {
+#include "device.h"
+#include "error.h"
+#include "util/os.h"
+}
+
+#include "backend.h"
+#include "instances.h"
+
+namespace emu {
+
+static Options options_from_environment()
+{
+  Options o;
+  const char *seed = std::getenv("FL4_EMU_SEED"), *mode = std::getenv("FL4_EMU_MODE");
+  if (seed) o.seed = std::strtoull(seed, nullptr, 0);
+  if (mode && std::strcmp(mode, "early") == 0) o.copies = Copies::early;
+  return o;
+}
+
+Options options = options_from_environment();
+
+static Counts total;
+static std::mutex lock; /* `total`, and the kernels of devices */
+
+const Counts &counts() { return total; }
+void reset_counts() { total = Counts(); }
+
+void print_counts(FILE *file)
+{
+  fprintf(file, "%-28s %-18s %10s %12s %10s %10s\n", "site", "instruction", "requests", "bytes", "passes", "at best");
+  for (int space = 0; space < 2; space++)
+    for (const auto &[site, c] : space ? total.global : total.shared) {
+      const char *slash = std::strrchr(site.file, '/');
+      char where[64];
+      snprintf(where, sizeof where, "%s:%d", slash ? slash + 1 : site.file, site.line);
+      fprintf(file, "%-28s %-18s %10llu %12llu %10llu %10llu%s\n", where, site.what, (unsigned long long)c.requests,
+              (unsigned long long)c.bytes, (unsigned long long)(space ? c.sectors : c.wavefronts),
+              (unsigned long long)c.ideal, (space ? c.sectors : c.wavefronts) > c.ideal ? "  *" : "");
+    }
+  fprintf(file, "mma %llu\n", (unsigned long long)total.mma);
+}
+
+struct Kernel {
+  fl4__kernel base; /* first: what the library sees */
+  Entry entry;
+};
+
+struct Device {
+  fl4__device base; /* first */
+  std::list<Kernel> kernels;
+};
+
+static int count()
+{
+  return 1;
+}
+
+/* An L4 with one multiprocessor: its limits, and choices as for a grid that fills the machine. */
+static fl4_status describe(int, fl4_device_info *info)
+{
+  std::memset(info, 0, sizeof *info);
+  info->struct_size = sizeof *info;
+  info->kind = FL4_DEVICE_EMU;
+  snprintf(info->name, sizeof info->name, "emulated GPU");
+  snprintf(info->isa, sizeof info->isa, "sm_89");
+  info->sm = 89, info->multiprocessors = 1;
+  info->smem_per_block = 99 << 10, info->smem_per_sm = 100 << 10;
+  info->registers_per_sm = 65536, info->threads_per_sm = 1536;
+  info->l2_bytes = 48 << 20, info->memory_bytes = (int64_t)1 << 32;
+  return FL4_OK;
+}
+
+static fl4_status open_device(int ordinal, const fl4__device_config *config, fl4__device **device)
+{
+  Device *d = new Device();
+  d->base.backend = fl4__backend_extra;
+  d->base.config = *config;
+  describe(ordinal, &d->base.info);
+  *device = &d->base;
+  return FL4_OK;
+}
+
+static void close_device(fl4__device *device)
+{
+  delete reinterpret_cast<Device *>(device);
+}
+
+static fl4_status build(Device *d, const fl4__build *build, Kernel *kernel)
+{
+  char text[FL4__MAX_OPTIONS][FL4__OPTION_TEXT];
+  const int n = fl4__build_options(build, text);
+  std::vector<std::string> words(text, text + n);
+  std::string joined, error;
+  for (const std::string &word : words) joined += (joined.empty() ? "" : " ") + word;
+  const fl4__family *family = build->variant.family;
+  const double start = fl4__now_ms();
+  kernel->base.build = *build;
+  kernel->base.hash = std::hash<std::string>()(joined);
+  kernel->base.origin = FL4_KERNEL_BUILT_IN;
+  kernel->entry = d->base.config.kernel_dir ? nullptr : find_instance(joined);
+  if (!kernel->entry) {
+    kernel->entry = compile_instance(words, d->base.config.kernel_dir, family->source, family->entry, &error);
+    kernel->base.origin = FL4_KERNEL_COMPILED;
+  }
+  kernel->base.build_ms = (float)(fl4__now_ms() - start);
+  return kernel->entry ? FL4_OK : fl4__fail(FL4_COMPILE_FAILED, "%s: %s", family->source, error.c_str());
+}
+
+static fl4_status find_kernel(fl4__device *device, const fl4__build *wanted, bool may_build, const fl4__kernel **kernel)
+{
+  Device *d = reinterpret_cast<Device *>(device);
+  std::lock_guard<std::mutex> guard(lock);
+  *kernel = nullptr;
+  for (const Kernel &k : d->kernels)
+    if (std::memcmp(&k.base.build, wanted, sizeof *wanted) == 0) *kernel = &k.base;
+  if (*kernel || !may_build) return FL4_OK;
+  Kernel made = {};
+  FL4_TRY(build(d, wanted, &made));
+  d->kernels.push_back(made);
+  *kernel = &d->kernels.back().base;
+  return FL4_OK;
+}
+
+static bool capturing(fl4__device *, fl4_stream)
+{
+  return false;
+}
+
+static fl4_status run(fl4__device *device, const fl4__kernel *kernel, const fl4__geometry *g,
+                      const fl4_fwd_params *params, void *, fl4_stream)
+{
+  fl4_fwd_params p = *params;
+  fl4_debug_record *record = nullptr;
+  if (device->config.debug) {
+    record = static_cast<fl4_debug_record *>(global_alloc(sizeof *record));
+    std::memset(record, 0, sizeof *record);
+    global_written(record, sizeof *record);
+    p.debug = reinterpret_cast<uintptr_t>(record);
+  }
+  Launch l;
+  l.kernel = kernel->build.variant.family->entry;
+  l.blocks = (int)g->blocks, l.threads = g->threads, l.smem = (size_t)g->smem_bytes;
+  l.options = options;
+  const Entry entry = reinterpret_cast<const Kernel *>(kernel)->entry;
+  l.body = [&p, entry] { entry(&p); };
+  Counts cost;
+  std::string error;
+  fl4_status status = FL4_OK;
+  if (!launch(l, &cost, &error)) status = fl4__fail(FL4_DEVICE_ERROR, "emu: %s", error.c_str());
+  else if (record && record->code)
+    status = fl4__fail(FL4_INVARIANT_VIOLATED, "invariant %u; block %u, thread %u", record->code, record->block,
+                       record->thread);
+  global_free(record);
+  std::lock_guard<std::mutex> guard(lock);
+  total.add(cost);
+  return status;
+}
+
+static fl4_status allocate(fl4__device *, size_t bytes, void **memory)
+{
+  *memory = global_alloc(bytes ? bytes : 1);
+  return *memory ? FL4_OK : fl4__fail(FL4_OUT_OF_MEMORY, "emu: no memory for %zu bytes", bytes);
+}
+
+static void release(fl4__device *, void *memory)
+{
+  global_free(memory);
+}
+
+static fl4_status scratch_take(fl4__device *device, size_t bytes, fl4_stream, void **memory)
+{
+  return allocate(device, bytes, memory);
+}
+
+static void scratch_give(fl4__device *, void *memory, size_t, fl4_stream)
+{
+  global_free(memory);
+}
+
+static fl4_status upload(fl4__device *, void *to, const void *from, size_t bytes)
+{
+  std::memcpy(to, from, bytes);
+  global_written(to, bytes);
+  return FL4_OK;
+}
+
+static fl4_status download(fl4__device *, void *to, const void *from, size_t bytes)
+{
+  std::memcpy(to, from, bytes);
+  return FL4_OK;
+}
+
+static fl4_status synchronize(fl4__device *)
+{
+  return FL4_OK;
+}
+
+static fl4_status time_us(fl4__device *, fl4_status (*body)(void *user), void *user, double *us)
+{
+  const double start = fl4__now_ms();
+  FL4_TRY(body(user));
+  *us = (fl4__now_ms() - start) * 1e3;
+  return FL4_OK;
+}
+
+static void cache_info(fl4__device *device, fl4_cache_info *info)
+{
+  snprintf(info->why_off, sizeof info->why_off, "the emulator keeps no kernels");
+  info->kernels_loaded = (int64_t)reinterpret_cast<Device *>(device)->kernels.size();
+}
+
+static const fl4__backend backend = {
+    FL4_DEVICE_EMU, "emu",  count,        describe,     open_device, close_device, find_kernel, capturing,   run,
+    scratch_take,   scratch_give, allocate, release, upload,      download,     synchronize, time_us, cache_info,
+};
+
+void add_device()
+{
+  fl4__backend_extra = &backend;
+}
+
+} // namespace emu

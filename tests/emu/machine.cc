@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fibers, their random schedule, and the places where they meet. */
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+#include "state.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define FL4_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FL4_ASAN 1
+#endif
+#endif
+#ifdef FL4_ASAN
+#include <sanitizer/common_interface_defs.h>
+#else
+#define FL4_ASAN 0
+#endif
+
+namespace emu {
+
+thread_local Block *block = nullptr;
+
+enum { STACK_BYTES = FL4_ASAN ? 512 << 10 : 128 << 10 };
+
+bool Site::operator<(const Site &o) const
+{
+  const int order = std::strcmp(file, o.file);
+  return order ? order < 0 : line != o.line ? line < o.line : std::strcmp(what, o.what) < 0;
+}
+
+const char *base_name(const char *path)
+{
+  const char *slash = std::strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+/* ---------------------------------------------------------------- switching */
+
+static void to_scheduler(bool for_good)
+{
+  Block *b = block;
+  Thread &t = b->thread();
+  (void)for_good; /* AddressSanitizer wants to know */
+#if FL4_ASAN
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &t.fake_stack, b->scheduler_stack, b->scheduler_stack_size);
+#endif
+  swapcontext(&t.context, &b->scheduler);
+#if FL4_ASAN
+  __sanitizer_finish_switch_fiber(t.fake_stack, nullptr, nullptr);
+#endif
+}
+
+static void to_thread(Block &b, int index)
+{
+  b.current = index;
+  Thread &t = b.thread();
+#if FL4_ASAN
+  __sanitizer_start_switch_fiber(&b.scheduler_fake_stack, t.stack.get(), STACK_BYTES);
+#endif
+  swapcontext(&b.scheduler, &t.context);
+#if FL4_ASAN
+  __sanitizer_finish_switch_fiber(b.scheduler_fake_stack, nullptr, nullptr);
+#endif
+}
+
+static void thread_main()
+{
+#if FL4_ASAN
+  __sanitizer_finish_switch_fiber(nullptr, &block->scheduler_stack, &block->scheduler_stack_size);
+#endif
+  block->launch->body();
+  Thread &t = block->thread();
+  t.state = Thread::done;
+  to_scheduler(true);
+}
+
+void fail(const Site &site, const char *format, ...)
+{
+  char what[512], text[768];
+  va_list ap;
+  va_start(ap, format);
+  vsnprintf(what, sizeof what, format, ap);
+  va_end(ap);
+  const int t = block->current;
+  snprintf(text, sizeof text, "%s, block %d, thread %d (warp %d, lane %d), %s:%d %s: %s", block->launch->kernel,
+           block->index, t, t / WARP, t % WARP, base_name(site.file), site.line, site.what, what);
+  if (block->error.empty()) block->error = text;
+  /* The scheduler gives the block up and never comes back to this fiber. */
+  for (;;) to_scheduler(false);
+}
+
+void wait_here(const Site &site)
+{
+  Thread &t = block->thread();
+  t.state = Thread::waiting;
+  t.at = site;
+  to_scheduler(false);
+}
+
+static void wake(int first, int n)
+{
+  for (int i = first; i < first + n; i++) {
+    Thread &t = block->threads[(size_t)i];
+    if (t.state != Thread::waiting) continue;
+    t.state = Thread::ready;
+    block->ready.push_back(i);
+  }
+}
+
+/* ---------------------------------------------------------------- meeting */
+
+void with_warp(const Site &site, void *operand, const std::function<void(void *const *)> &action)
+{
+  Meeting &m = block->warp().meeting;
+  if (m.arrived == 0) m.site = site;
+  if (!(m.site == site))
+    fail(site, "the warp has diverged: other lanes are at %s:%d %s", base_name(m.site.file), m.site.line, m.site.what);
+  m.operand[block->lane()] = operand;
+  if (++m.arrived < WARP) return wait_here(site);
+  action(m.operand);
+  m.arrived = 0;
+  wake(block->current / WARP * WARP, WARP);
+}
+
+void warp_barrier(Site site)
+{
+  with_warp(site, nullptr, [](void *const *) { block->warp().epoch++; });
+}
+
+void block_barrier(Site site)
+{
+  Meeting &m = block->barrier;
+  if (++m.arrived < (int)block->threads.size()) return wait_here(site);
+  m.arrived = 0;
+  block->epoch++;
+  for (Warp &w : block->warps) w.epoch++;
+  wake(0, (int)block->threads.size());
+}
+
+/* ---------------------------------------------------------------- running */
+
+/* Nobody can run and not all are done: who waits for what. */
+static std::string deadlock(const Block &b)
+{
+  int waiting = 0, done = 0, example = -1, exited = -1;
+  for (int i = 0; i < (int)b.threads.size(); i++) {
+    if (b.threads[(size_t)i].state == Thread::done) done++, exited = i;
+    else waiting++, example = example < 0 ? i : example;
+  }
+  const Site &at = b.threads[(size_t)example].at;
+  char text[512], who[64] = "";
+  if (exited >= 0) snprintf(who, sizeof who, ", such as thread %d", exited);
+  snprintf(text, sizeof text,
+           "%s, block %d, thread %d (warp %d, lane %d), %s:%d %s: deadlock: %d threads wait, %d have left%s",
+           b.launch->kernel, b.index, example, example / WARP, example % WARP, base_name(at.file), at.line, at.what,
+           waiting, done, who);
+  return text;
+}
+
+static void check_leftovers(Block &b)
+{
+  for (int i = 0; i < (int)b.threads.size() && b.error.empty(); i++) {
+    const Thread &t = b.threads[(size_t)i];
+    const bool open = !t.open.empty();
+    const Copy *copy = open ? &t.open[0] : nullptr;
+    for (const auto &group : t.groups)
+      if (!copy && !group.empty()) copy = &group[0];
+    if (!copy) continue;
+    char text[512];
+    snprintf(text, sizeof text, "%s, block %d, thread %d (warp %d, lane %d), %s:%d %s: the thread left with a copy to 0x%x "
+             "that was never %s", b.launch->kernel, b.index, i, i / WARP, i % WARP, base_name(copy->site.file),
+             copy->site.line, copy->site.what, copy->to, open ? "committed" : "waited for");
+    b.error = text;
+  }
+}
+
+static void prepare(Block &b)
+{
+  const size_t n = (size_t)b.launch->threads;
+  b.threads = std::vector<Thread>(n);
+  b.warps.resize(n / WARP);
+  b.smem.assign(b.launch->smem, 0xff); /* NaN in every format */
+  b.shadow.resize(b.launch->smem / 4);
+  for (size_t i = 0; i < n; i++) {
+    Thread &t = b.threads[i];
+    t.stack.reset(new char[STACK_BYTES]);
+    getcontext(&t.context);
+    t.context.uc_stack.ss_sp = t.stack.get();
+    t.context.uc_stack.ss_size = STACK_BYTES;
+    t.context.uc_link = nullptr;
+    makecontext(&t.context, thread_main, 0);
+    b.ready.push_back((int)i);
+  }
+}
+
+static void run_block(Block &b)
+{
+  block = &b;
+  prepare(b);
+  while (!b.ready.empty() && b.error.empty()) {
+    const size_t pick = b.random() % b.ready.size();
+    const int next = b.ready[pick];
+    b.ready[pick] = b.ready.back();
+    b.ready.pop_back();
+    to_thread(b, next);
+  }
+  if (b.error.empty())
+    for (const Thread &t : b.threads)
+      if (t.state != Thread::done) {
+        b.error = deadlock(b);
+        break;
+      }
+  if (b.error.empty()) check_leftovers(b);
+  finish_counts(b);
+  block = nullptr;
+}
+
+void Counts::add(const Counts &other)
+{
+  for (int space = 0; space < 2; space++)
+    for (const auto &[site, c] : space ? other.global : other.shared) {
+      Count &mine = (space ? global : shared)[site];
+      mine.requests += c.requests, mine.bytes += c.bytes, mine.wavefronts += c.wavefronts;
+      mine.ideal += c.ideal, mine.sectors += c.sectors;
+    }
+  mma += other.mma;
+}
+
+bool launch(const Launch &l, Counts *counts, std::string *error)
+{
+  int failed = l.blocks;
+  /* Blocks share nothing but global memory, so they may run on all cores; each has its own seed. */
+#pragma omp parallel for schedule(dynamic)
+  for (int i = 0; i < l.blocks; i++) {
+    bool skip;
+#pragma omp critical(fl4_emu)
+    skip = failed < i; /* an earlier block has failed: the first failure is what is told */
+    if (skip) continue;
+    auto b = std::make_unique<Block>();
+    b->launch = &l;
+    b->index = i;
+    b->random.seed(l.options.seed * 0x9e3779b97f4a7c15u + (u64)i);
+    run_block(*b);
+#pragma omp critical(fl4_emu)
+    {
+      if (counts) counts->add(b->counts);
+      if (!b->error.empty() && i < failed) failed = i, *error = b->error;
+    }
+  }
+  return failed == l.blocks;
+}
+
+int thread_index() { return block->current; }
+int block_index() { return block->index; }
+int grid_blocks() { return block->launch->blocks; }
+u32 smem_base() { return SMEM_BASE; }
+
+} // namespace emu

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An emulated GPU for one purpose: to find what a lucky run hides. It runs the kernels' own source, a
+ * fiber for each CUDA thread, and takes every freedom that the PTX memory model gives it: threads run
+ * in a seeded random order, asynchronous copies land as late as they may and leave NaN until then,
+ * memory that nobody wrote is NaN, and whatever a real GPU would get away with by luck is an error.
+ *
+ * Instructions are functions here; ptx.h gives them the names that the kernels use.
+ */
+#ifndef FL4_EMU_MACHINE_H
+#define FL4_EMU_MACHINE_H
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace emu {
+
+using u16 = uint16_t;
+using u32 = uint32_t;
+using u64 = uint64_t;
+
+/* Where in the kernel's source an instruction stands. */
+struct Site {
+  const char *file;
+  int line;
+  const char *what; /* "ldmatrix" */
+  bool operator<(const Site &o) const;
+  bool operator==(const Site &o) const { return line == o.line && std::string(file) == o.file && std::string(what) == o.what; }
+};
+
+/* When asynchronous copies read their source and land: as late, or as early, as the rules allow. */
+enum class Copies { late, early };
+
+struct Options {
+  u64 seed = 0;
+  Copies copies = Copies::late;
+};
+
+/* What the instructions of one site cost, over a launch. */
+struct Count {
+  u64 requests = 0;   /* by a warp */
+  u64 bytes = 0;      /* asked for by all lanes */
+  u64 wavefronts = 0; /* shared memory: passes that were needed */
+  u64 ideal = 0;      /* passes, or sectors, that the bytes need at least */
+  u64 sectors = 0;    /* global memory: 32-byte sectors touched */
+};
+
+struct Counts {
+  std::map<Site, Count> shared, global;
+  u64 mma = 0;
+  void add(const Counts &other);
+};
+
+/* How a kernel is launched. `body` is run once by each thread. */
+struct Launch {
+  const char *kernel = "";
+  int blocks = 1, threads = 32;
+  size_t smem = 0;
+  std::function<void()> body;
+  Options options;
+};
+
+/* Runs all blocks. False: a violation, told in `error`. The same options give the same run. */
+bool launch(const Launch &launch, Counts *counts, std::string *error);
+
+/* ---------------------------------------------------------------- global memory */
+
+void *global_alloc(size_t bytes); /* 256-byte aligned, or nullptr */
+void global_free(void *memory);
+/* The host's own writes: what lies there may be read from then on. */
+void global_written(const void *memory, size_t bytes);
+
+/* ---------------------------------------------------------------- instructions */
+
+int thread_index();
+int block_index();
+int grid_blocks();
+u32 smem_base();
+
+void block_barrier(Site site);
+void warp_barrier(Site site);
+
+void copy_async(Site site, u32 to, const void *from, u32 bytes); /* 16 bytes; `bytes` of them read */
+void copy_commit(Site site);
+void copy_wait(Site site, int pending);
+
+void load_matrices(Site site, u32 (&r)[4], u32 address, bool transposed);
+void store_shared(Site site, u32 address, const void *from, int bytes);
+void load_shared(Site site, u32 address, void *to, int bytes);
+void store_global(Site site, void *address, const void *from, int bytes);
+void load_global(Site site, const void *address, void *to, int bytes);
+u32 compare_and_swap(Site site, void *address, u32 expected, u32 value);
+
+/* C += A · B, or C = A · B; the elements are bf16 or fp16. Layouts as in kernels/fl4_ptx.cuh. */
+void multiply(Site site, float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, bool accumulate, bool bf16);
+float exchange_xor(Site site, float x, int mask);
+bool vote_any(Site site, bool p);
+
+/* Conversions, round to nearest even. */
+u16 to_half(float x);
+u16 to_bf16(float x);
+float from_half(u16 x);
+float from_bf16(u16 x);
+float exp2_ftz(float x);
+
+} // namespace emu
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kernels/fl4_ptx.cuh for the emulator: the same functions by the same names. Included ahead of a
+ * kernel (-include), it takes that header's place by its guard. Each instruction learns where it
+ * stands from its caller's line.
+ */
+#ifndef FL4_PTX_CUH
+#define FL4_PTX_CUH
+
+#include <cmath>
+#include <cstring>
+
+#include "machine.h"
+
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+#ifndef FL4_BF16
+#define FL4_BF16 0
+#endif
+#define FL4_DEV static inline
+#define FL4_KERNEL(name, threads, ctas) static void name
+#define FL4_PARAM const
+
+#define FL4_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+#define FL4_AT(what) (emu::Site{file, line, what})
+
+FL4_DEV int thread_index() { return emu::thread_index(); }
+FL4_DEV int block_index() { return emu::block_index(); }
+FL4_DEV int grid_blocks() { return emu::grid_blocks(); }
+FL4_DEV u32 smem_base() { return emu::smem_base(); }
+
+FL4_DEV void block_barrier(FL4_SITE) { emu::block_barrier(FL4_AT("bar.sync")); }
+FL4_DEV void warp_barrier(FL4_SITE) { emu::warp_barrier(FL4_AT("bar.warp.sync")); }
+
+FL4_DEV void cp_async_16(u32 to, const void *from, FL4_SITE) { emu::copy_async(FL4_AT("cp.async"), to, from, 16); }
+FL4_DEV void cp_async_16_zfill(u32 to, const void *from, u32 bytes, FL4_SITE)
+{
+  emu::copy_async(FL4_AT("cp.async"), to, from, bytes);
+}
+FL4_DEV void cp_async_commit(FL4_SITE) { emu::copy_commit(FL4_AT("cp.async.commit_group")); }
+template <int N> FL4_DEV void cp_async_wait(FL4_SITE) { emu::copy_wait(FL4_AT("cp.async.wait_group"), N); }
+
+FL4_DEV void ldmatrix_x4(u32 (&r)[4], u32 address, FL4_SITE)
+{
+  emu::load_matrices(FL4_AT("ldmatrix"), r, address, false);
+}
+FL4_DEV void ldmatrix_x4_trans(u32 (&r)[4], u32 address, FL4_SITE)
+{
+  emu::load_matrices(FL4_AT("ldmatrix.trans"), r, address, true);
+}
+FL4_DEV void store_shared_32(u32 address, u32 x, FL4_SITE) { emu::store_shared(FL4_AT("st.shared.b32"), address, &x, 4); }
+FL4_DEV void store_shared_128(u32 address, const u32 (&x)[4], FL4_SITE)
+{
+  emu::store_shared(FL4_AT("st.shared.v4"), address, x, 16);
+}
+FL4_DEV void load_shared_128(u32 (&x)[4], u32 address, FL4_SITE)
+{
+  emu::load_shared(FL4_AT("ld.shared.v4"), address, x, 16);
+}
+FL4_DEV u16 load_global_16(const void *address, FL4_SITE)
+{
+  u16 x;
+  emu::load_global(FL4_AT("ld.global.u16"), address, &x, 2);
+  return x;
+}
+FL4_DEV void store_global_16(void *address, u16 x, FL4_SITE)
+{
+  emu::store_global(FL4_AT("st.global.u16"), address, &x, 2);
+}
+FL4_DEV void store_global_32(void *address, float x, FL4_SITE)
+{
+  emu::store_global(FL4_AT("st.global.f32"), address, &x, 4);
+}
+FL4_DEV void store_global_128(void *address, const u32 (&x)[4], FL4_SITE)
+{
+  emu::store_global(FL4_AT("st.global.v4"), address, x, 16);
+}
+FL4_DEV u32 atomic_cas_global(void *address, u32 expected, u32 value, FL4_SITE)
+{
+  return emu::compare_and_swap(FL4_AT("atom.cas"), address, expected, value);
+}
+
+FL4_DEV void mma_16x8x16(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, FL4_SITE)
+{
+  emu::multiply(FL4_AT("mma"), c, a, b0, b1, true, FL4_BF16);
+}
+FL4_DEV void mma_16x8x16_first(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, FL4_SITE)
+{
+  emu::multiply(FL4_AT("mma"), c, a, b0, b1, false, FL4_BF16);
+}
+
+FL4_DEV u32 pack_2(float low, float high)
+{
+  return FL4_BF16 ? emu::to_bf16(low) | (u32)emu::to_bf16(high) << 16
+                  : emu::to_half(low) | (u32)emu::to_half(high) << 16;
+}
+FL4_DEV float half_to_float(u16 x) { return emu::from_half(x); }
+FL4_DEV float exp2_approx(float x) { return emu::exp2_ftz(x); }
+FL4_DEV float log2_approx(float x) { return std::log2(x); }
+FL4_DEV float max_f32(float a, float b) { return std::fmax(a, b); }
+FL4_DEV float float_from_bits(u32 bits)
+{
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+FL4_DEV float shuffle_xor(float x, int mask, FL4_SITE) { return emu::exchange_xor(FL4_AT("shfl"), x, mask); }
+FL4_DEV bool warp_any(bool p, FL4_SITE) { return emu::vote_any(FL4_AT("vote"), p); }
+
+#endif
