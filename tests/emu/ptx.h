@@ -100,7 +100,13 @@ FL4_DEV u32 pack_2(float low, float high)
 FL4_DEV float half_to_float(u16 x) { return emu::from_half(x); }
 FL4_DEV float exp2_approx(float x) { return emu::exp2_ftz(x); }
 FL4_DEV float log2_approx(float x) { return std::log2(x); }
-FL4_DEV float max_f32(float a, float b) { return std::fmax(a, b); }
+// A NaN loses, and -0 is less than 0: as the hardware has it (tests/emu/pinned_h200.txt).
+FL4_DEV float max_f32(float a, float b)
+{
+  if (a != a) return b;
+  if (b != b) return a;
+  return a > b ? a : b > a ? b : a == 0 ? a + b : a;
+}
 FL4_DEV float float_from_bits(u32 bits)
 {
   float x;
