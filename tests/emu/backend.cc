@@ -28,7 +28,7 @@ static Options options_from_environment()
 
 Options options = options_from_environment();
 
-static Counts total;
+static Counts &total = *new Counts; /* never destroyed: printed at exit */
 static std::mutex lock; /* `total`, and the kernels of devices */
 
 const Counts &counts() { return total; }

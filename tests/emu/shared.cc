@@ -36,7 +36,7 @@ void note_shared_write(const Site &site, size_t index, int bytes, int me)
   const u32 warp_epoch = block->warps[(size_t)me / WARP].epoch;
   for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
     Word &w = block->shadow[i];
-    if (w.in_flight >= 0 && w.in_flight != me)
+    if (w.in_flight >= 0)
       fail(site, "shared address 0x%x: an asynchronous copy of thread %d is under way to it", address_of(i * 4),
            w.in_flight);
     if (w.written && !ordered(w.writer, w.write_block, w.write_warp, me))

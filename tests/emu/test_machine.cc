@@ -188,6 +188,7 @@ START_TEST(copies)
       read_word((thread_index() ^ 32) * 4); /* the other warp's copies need a barrier */
     }, 64, o));
     ck_assert_says(run([=] { copy_own(memory); }, 64, o), "never committed");
+    ck_assert_says(run([=] { copy_own(memory), copy_own(memory); }, 64, o), "under way"); /* in no order */
     ck_assert_says(run([=] { copy_own(memory), cp_async_commit(); }, 64, o), "never waited for");
     ck_assert_says(run([=] {
                      copy_own(memory), cp_async_commit(), cp_async_wait<0>(), block_barrier();
