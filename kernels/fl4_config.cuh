@@ -57,6 +57,8 @@ constexpr int N8 = BN / 8, N16 = BN / 16, D8 = DP / 8, D16 = DP / 16;
 // last stage, which the ring does not fill before Q has been read.
 constexpr int ROW_BYTES = DP * 2, TILE_BYTES = BN * ROW_BYTES, STAGE_BYTES = 2 * TILE_BYTES;
 constexpr int Q_OFFSET = (Q_IN_REGISTERS ? STAGES - 1 : STAGES) * STAGE_BYTES;
+constexpr int Q_END = Q_OFFSET + BM * ROW_BYTES, RING_END = STAGES * STAGE_BYTES;
+constexpr int SMEM_BYTES = Q_END > RING_END ? Q_END : RING_END;  // what the host must give the block
 
 static_assert(D >= 8 && D <= 256 && D % 8 == 0, "FL4_D: multiple of 8 from 8 to 256");
 static_assert(WARPS >= 1 && WARPS <= 16, "FL4_WARPS: 1 to 16");
@@ -64,5 +66,8 @@ static_assert(BM % (16 * WARPS) == 0 && M16 >= 1 && M16 <= 2, "FL4_BM: 16 or 32 
 static_assert(BN % 16 == 0 && BN >= 16 && BN <= 256, "FL4_BN: multiple of 16 from 16 to 256");
 static_assert(STAGES >= 2 && STAGES <= 8, "FL4_STAGES: 2 to 8");
 static_assert(CTAS >= 1 && CTAS <= 16, "FL4_CTAS: 1 to 16");
+#ifdef FL4_EXPECT_SMEM  // the tests': what the host computes for the same variant
+static_assert(SMEM_BYTES == FL4_EXPECT_SMEM, "FL4_EXPECT_SMEM: the host's size of the shared memory is another");
+#endif
 
 #endif

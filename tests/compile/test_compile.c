@@ -3,51 +3,7 @@
  * The default variants of fwd_mma, compiled by NVRTC for the architecture $FL4_TEST_SM: no spills,
  * and shared memory within the limits of that GPU. No GPU needed.
  */
-#include <stdio.h>
-
-#include "cuda/nvrtc.h"
-#include "cuda/sources.h"
-#include "families/families.h"
-#include "fl4_test.h"
-
-/* Limits of one GPU of each architecture (CUDA C Programming Guide, "Compute Capabilities"). */
-static const struct gpu {
-  int sm, multiprocessors, smem_per_block, smem_per_sm;
-  const char *name;
-} gpus[] = {
-    {80, 108, 163 * 1024, 164 * 1024, "A100"},  {86, 72, 99 * 1024, 100 * 1024, "A10"},
-    {89, 58, 99 * 1024, 100 * 1024, "L4"},      {90, 132, 227 * 1024, 228 * 1024, "H200"},
-    {100, 148, 227 * 1024, 228 * 1024, "B200"}, {120, 170, 99 * 1024, 100 * 1024, "RTX 5090"},
-};
-
-static fl4_device_info device;
-
-static void find_device(void)
-{
-  const char *sm = getenv("FL4_TEST_SM");
-  for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++) {
-    if (atoi(sm ? sm : "89") != gpus[i].sm) continue;
-    device = (fl4_device_info)FL4_DEVICE_INFO_INIT;
-    device.kind = FL4_DEVICE_CUDA, device.sm = gpus[i].sm;
-    snprintf(device.name, sizeof device.name, "%s", gpus[i].name);
-    snprintf(device.isa, sizeof device.isa, "sm_%d", gpus[i].sm);
-    device.multiprocessors = gpus[i].multiprocessors;
-    device.smem_per_block = gpus[i].smem_per_block, device.smem_per_sm = gpus[i].smem_per_sm;
-    device.registers_per_sm = 65536, device.l2_bytes = 48 << 20;
-    return;
-  }
-  ck_abort_msg("FL4_TEST_SM=%s: no such architecture in the table", sm);
-}
-
-static fl4_status compile(const char *source, const char *const *options, int n, fl4__cubin *cubin)
-{
-  fl4__sources sources;
-  fl4_status status = fl4__sources_load(NULL, NULL, source, &sources);
-  if (status != FL4_OK) return status;
-  status = fl4__nvrtc_compile(NULL, &sources.main, sources.headers, sources.n_headers, options, n, device.isa, cubin);
-  fl4__sources_free(&sources);
-  return status;
-}
+#include "gpus.h"
 
 static void check_default(int64_t D, int mask, int dtype, int64_t S, bool aligned)
 {
