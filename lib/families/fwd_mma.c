@@ -39,20 +39,19 @@ static int smem_bytes(const fl4__variant *v, int64_t D)
 /*
  * Registers that a thread cannot do without: output, scores (an eighth more, as they are packed while
  * others are still read) and Q; one and a half for each copy of 16 bytes that it makes of a key tile,
- * whose addresses outlive the tile; and 31 for the rest. The compiler has 255, or less if several
- * blocks must fit.
- *
- * The numbers are fitted to 1479 points compiled for all architectures, near the limit on either side. 1000
- * of them fit by this estimate: 985 spill at most 64 bytes (stores and loads), the worst 140. Of the 479
- * that do not, 265 spill more than 64. Without the copies and the eighth, 97 points fitted that spill more
- * than 64, up to 1520: mostly one or two warps with large tiles. It is an estimate: of 900 other points
- * that fit, drawn from all of them, the worst spills 192. tests/compile/test_space.c holds a sample to it.
+ * whose addresses outlive the tile; and 32 for the rest. The compiler has 255, or less if several
+ * blocks must fit. The numbers are fitted to 1479 points compiled for all architectures, near the
+ * limit on either side: of the 1000 that fit with 31 for the rest, 985 spill at most 64 bytes (stores
+ * and loads) and the worst 140; of those that do not, 55 % spill more than 64, up to thousands. Without
+ * the copies, 97 points fitted that spill more than 64, up to 1520: those of one or two warps with
+ * large tiles. 32 and not 31, since 31 let a choice for short queries spill.
+ * tests/compile/test_space.c holds a sample of the points to it.
  */
 static int registers_needed(const fl4__variant *v, int64_t D)
 {
   const int bn = v->value[BN], warps = v->value[WARPS], m16 = v->value[BM] / warps / 16, width = padded(D);
   const int rows = m16 * (width / 2 + bn / 2 + bn / 16 + (v->value[QREG] ? width / 4 : 0));
-  return rows + 3 * bn * width / (512 * warps) + 31;
+  return rows + 3 * bn * width / (512 * warps) + 32;
 }
 
 static int registers_allowed(const fl4__variant *v, const fl4_device_info *device)

@@ -5,11 +5,11 @@
  */
 #include "gpus.h"
 
-static void check_default(int64_t D, int mask, int dtype, int64_t S, bool aligned)
+static void check_default(int64_t D, int mask, int dtype, int64_t B, int64_t S, bool aligned)
 {
   fl4__problem p;
   memset(&p, 0, sizeof p);
-  p.B = 4, p.Hq = 16, p.Hkv = 16, p.Sq = S, p.Sk = S, p.D = D, p.mask = mask, p.dtype = dtype, p.aligned = aligned;
+  p.B = B, p.Hq = 16, p.Hkv = 16, p.Sq = S, p.Sk = S, p.D = D, p.mask = mask, p.dtype = dtype, p.aligned = aligned;
   fl4__variant v;
   ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
   fl4__geometry g;
@@ -38,8 +38,8 @@ enum { N_HEAD_DIMS = sizeof head_dims / sizeof *head_dims };
 
 START_TEST(large_grid)
 {
-  check_default(head_dims[_i], FL4_MASK_NONE, FL4_DTYPE_FP16, 4096, true);
-  check_default(head_dims[_i], FL4_MASK_CAUSAL, FL4_DTYPE_FP16, 4096, true);
+  check_default(head_dims[_i], FL4_MASK_NONE, FL4_DTYPE_FP16, 4, 4096, true);
+  check_default(head_dims[_i], FL4_MASK_CAUSAL, FL4_DTYPE_FP16, 4, 4096, true);
 }
 END_TEST
 
@@ -47,20 +47,22 @@ END_TEST
 START_TEST(small_grids)
 {
   static const int rows[] = {1, 17, 33};
-  for (int i = 0; i < 3; i++) check_default(head_dims[_i], i % 2, FL4_DTYPE_BF16, rows[i], true);
+  for (int i = 0; i < 3; i++) check_default(head_dims[_i], i % 2, FL4_DTYPE_BF16, 4, rows[i], true);
+  /* Few rows of very many heads. */
+  for (int mask = 0; mask < 2; mask++) check_default(head_dims[_i], mask, FL4_DTYPE_FP16, 32, 64, true);
 }
 END_TEST
 
 START_TEST(unaligned_rows)
 {
-  check_default(64, FL4_MASK_CAUSAL, FL4_DTYPE_FP16, 1024, false);
-  check_default(128, FL4_MASK_NONE, FL4_DTYPE_BF16, 1024, false);
+  check_default(64, FL4_MASK_CAUSAL, FL4_DTYPE_FP16, 4, 1024, false);
+  check_default(128, FL4_MASK_NONE, FL4_DTYPE_BF16, 4, 1024, false);
 }
 END_TEST
 
 START_TEST(bf16)
 {
-  check_default(128, FL4_MASK_CAUSAL, FL4_DTYPE_BF16, 4096, true);
+  check_default(128, FL4_MASK_CAUSAL, FL4_DTYPE_BF16, 4, 4096, true);
 }
 END_TEST
 
