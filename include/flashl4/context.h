@@ -88,7 +88,7 @@ enum {
   /** Keep compiled kernels in memory only; neither read nor write the cubin cache on disk. */
   FL4_CONTEXT_NO_DISK_CACHE = 1u << 0,
   /**
-   * Build kernels with their invariants checked (DESIGN: softmax and index invariants) and wait for
+   * Build kernels with their invariants checked (softmax sums and maxima, indices, alignment) and wait for
    * each call, so that a violation comes back from it as ::FL4_INVARIANT_VIOLATED. Slow. CUDA only.
    */
   FL4_CONTEXT_DEBUG = 1u << 1,

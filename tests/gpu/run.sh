@@ -59,7 +59,7 @@ latency() {
 }
 
 parity() {
-  "$build/tools/fl4" check --device cuda --shapes parity --json "$results/parity.json" >"$results/parity.txt" 2>&1
+  "$build/tools/fl4" check --device cuda --shapes parity --oracle fp64 --json "$results/parity.json" >"$results/parity.txt" 2>&1
   status=$?
   verdict "parity: $(tail -1 "$results/parity.txt")" "$status"
 }
