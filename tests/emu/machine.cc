@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fibers, their random schedule, and the places where they meet. */
+/* Fibers, their random schedule, and where they meet. */
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -29,6 +29,12 @@ bool Site::operator<(const Site &o) const
 {
   const int order = std::strcmp(file, o.file);
   return order ? order < 0 : line != o.line ? line < o.line : std::strcmp(what, o.what) < 0;
+}
+
+bool Site::operator==(const Site &o) const
+{
+  const auto same = [](const char *a, const char *b) { return a == b || !std::strcmp(a, b); };
+  return line == o.line && same(file, o.file) && same(what, o.what);
 }
 
 const char *base_name(const char *path)
@@ -77,17 +83,23 @@ static void thread_main()
   to_scheduler(true);
 }
 
+/* Where a thread is, as each sentence begins. */
+static std::string place(const Block &b, int thread, const Site &site)
+{
+  char text[256];
+  snprintf(text, sizeof text, "%s, block %d, thread %d (warp %d, lane %d), %s:%d %s: ", b.launch->kernel, b.index,
+           thread, thread / WARP, thread % WARP, base_name(site.file), site.line, site.what);
+  return text;
+}
+
 void fail(const Site &site, const char *format, ...)
 {
-  char what[512], text[768];
+  char what[512];
   va_list ap;
   va_start(ap, format);
   vsnprintf(what, sizeof what, format, ap);
   va_end(ap);
-  const int t = block->current;
-  snprintf(text, sizeof text, "%s, block %d, thread %d (warp %d, lane %d), %s:%d %s: %s", block->launch->kernel,
-           block->index, t, t / WARP, t % WARP, base_name(site.file), site.line, site.what, what);
-  if (block->error.empty()) block->error = text;
+  if (block->error.empty()) block->error = place(*block, block->current, site) + what;
   /* The scheduler gives the block up and never comes back to this fiber. */
   for (;;) to_scheduler(false);
 }
@@ -100,44 +112,42 @@ void wait_here(const Site &site)
   to_scheduler(false);
 }
 
-static void wake(int first, int n)
+void wake(int thread)
 {
-  for (int i = first; i < first + n; i++) {
-    Thread &t = block->threads[(size_t)i];
-    if (t.state != Thread::waiting) continue;
-    t.state = Thread::ready;
-    block->ready.push_back(i);
-  }
+  Thread &t = block->threads[(size_t)thread];
+  if (t.state != Thread::waiting) return;
+  t.state = Thread::ready;
+  block->ready.push_back(thread);
 }
 
 /* ---------------------------------------------------------------- meeting */
 
-void with_warp(const Site &site, void *operand, const std::function<void(void *const *)> &action)
+/* `n` threads, of which the caller is one: a warp, or a warpgroup. */
+static void meet(Meeting &m, int n, const Site &site, void *operand, const Action &action)
 {
-  Meeting &m = block->warp().meeting;
   if (m.arrived == 0) m.site = site;
   if (!(m.site == site))
-    fail(site, "the warp has diverged: other lanes are at %s:%d %s", base_name(m.site.file), m.site.line, m.site.what);
-  m.operand[block->lane()] = operand;
-  if (++m.arrived < WARP) return wait_here(site);
+    fail(site, "the %s has diverged: other lanes are at %s:%d %s", n == WARP ? "warp" : "warpgroup",
+         base_name(m.site.file), m.site.line, m.site.what);
+  m.operand[block->current % n] = operand;
+  if (++m.arrived < n) return wait_here(site);
   action(m.operand);
   m.arrived = 0;
-  wake(block->current / WARP * WARP, WARP);
+  const int first = block->current / n * n;
+  for (int i = first; i < first + n; i++) wake(i);
 }
 
-void warp_barrier(Site site)
+void with_warp(const Site &site, void *operand, const Action &action)
 {
-  with_warp(site, nullptr, [](void *const *) { block->warp().epoch++; });
+  meet(block->warp().meeting, WARP, site, operand, action);
 }
 
-void block_barrier(Site site)
+void with_warpgroup(const Site &site, void *operand, const Action &action)
 {
-  Meeting &m = block->barrier;
-  if (++m.arrived < (int)block->threads.size()) return wait_here(site);
-  m.arrived = 0;
-  block->epoch++;
-  for (Warp &w : block->warps) w.epoch++;
-  wake(0, (int)block->threads.size());
+  const int size = (int)block->threads.size();
+  if (size % WARPGROUP) fail(site, "warpgroups are of %d threads, and the block has %d", (int)WARPGROUP, size);
+  const int first = block->current / WARPGROUP * WARPGROUP;
+  meet(block->warps[(size_t)first / WARP].group_meeting, WARPGROUP, site, operand, action);
 }
 
 /* ---------------------------------------------------------------- running */
@@ -150,13 +160,13 @@ static std::string deadlock(const Block &b)
     if (b.threads[(size_t)i].state == Thread::done) done++, exited = i;
     else waiting++, example = example < 0 ? i : example;
   }
-  const Site &at = b.threads[(size_t)example].at;
-  char text[512], who[64] = "";
-  if (exited >= 0) snprintf(who, sizeof who, ", such as thread %d", exited);
-  snprintf(text, sizeof text,
-           "%s, block %d, thread %d (warp %d, lane %d), %s:%d %s: deadlock: %d threads wait, %d have left%s",
-           b.launch->kernel, b.index, example, example / WARP, example % WARP, base_name(at.file), at.line, at.what,
-           waiting, done, who);
+  std::string text = place(b, example, b.threads[(size_t)example].at) + "deadlock: " + std::to_string(waiting) +
+                     " threads wait, " + std::to_string(done) + " have left";
+  if (exited >= 0) text += ", such as thread " + std::to_string(exited);
+  for (int id = 0; id < BARRIERS; id++)
+    if (b.barriers[id].arrived)
+      text += "; " + std::to_string(b.barriers[id].arrived) + " of " + std::to_string(b.barriers[id].expected) +
+              " have reached barrier " + std::to_string(id);
   return text;
 }
 
@@ -169,11 +179,17 @@ static void check_leftovers(Block &b)
     for (const auto &group : t.groups)
       if (!copy && !group.empty()) copy = &group[0];
     if (!copy) continue;
-    char text[512];
-    snprintf(text, sizeof text, "%s, block %d, thread %d (warp %d, lane %d), %s:%d %s: the thread left with a copy to 0x%x "
-             "that was never %s", b.launch->kernel, b.index, i, i / WARP, i % WARP, base_name(copy->site.file),
-             copy->site.line, copy->site.what, copy->to, open ? "committed" : "waited for");
-    b.error = text;
+    char what[96];
+    snprintf(what, sizeof what, "the thread left with a copy to 0x%x that was never %s", copy->to,
+             open ? "committed" : "waited for");
+    b.error = place(b, i, copy->site) + what;
+  }
+  for (int id = 0; id < BARRIERS && b.error.empty(); id++) {
+    const Barrier &barrier = b.barriers[id];
+    for (int i = 0; barrier.arrived && i < (int)b.threads.size() && b.error.empty(); i++)
+      if (barrier.arrivals[(size_t)i].here)
+        b.error = place(b, i, barrier.arrivals[(size_t)i].site) + "the thread left barrier " + std::to_string(id) +
+                  " with " + std::to_string(barrier.arrived) + " of " + std::to_string(barrier.expected);
   }
 }
 
@@ -184,8 +200,10 @@ static void prepare(Block &b)
   b.warps.resize(n / WARP);
   b.smem.assign(b.launch->smem, 0xff); /* NaN in every format */
   b.shadow.resize(b.launch->smem / 4);
+  const auto nothing = std::make_shared<const Clocks>(n + b.warps.size());
   for (size_t i = 0; i < n; i++) {
     Thread &t = b.threads[i];
+    t.seen = nothing;
     t.stack.reset(new char[STACK_BYTES]);
     getcontext(&t.context);
     t.context.uc_stack.ss_sp = t.stack.get();

@@ -29,7 +29,7 @@ struct Site {
   int line;
   const char *what; /* "ldmatrix" */
   bool operator<(const Site &o) const;
-  bool operator==(const Site &o) const { return line == o.line && std::string(file) == o.file && std::string(what) == o.what; }
+  bool operator==(const Site &o) const;
 };
 
 /* When asynchronous copies read their source and land: as late, or as early, as the rules allow. */
@@ -81,6 +81,12 @@ int block_index();
 int grid_blocks();
 u32 smem_base();
 
+/*
+ * bar.sync and bar.arrive: a barrier of `threads` threads, whole warps. Who arrives by the second does not wait, and
+ * learns nothing of what the others did. The barrier of the block is number 0, of all threads.
+ */
+void named_barrier(Site site, int id, int threads);
+void named_barrier_arrive(Site site, int id, int threads);
 void block_barrier(Site site);
 void warp_barrier(Site site);
 

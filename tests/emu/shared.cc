@@ -3,6 +3,7 @@
  * Shared memory with a shadow: what was never written, what an asynchronous copy will overwrite, and
  * which accesses no barrier has ordered.
  */
+#include <algorithm>
 #include <cstring>
 
 #include "state.h"
@@ -24,35 +25,28 @@ static u32 address_of(size_t index)
   return (u32)index + SMEM_BASE;
 }
 
-/* Has a barrier come between this access and an earlier one of `thread` in these epochs? */
-static bool ordered(int thread, u32 block_epoch, u32 warp_epoch, int me)
+static void check_write_seen(const Site &site, size_t index, const Access &write, int me)
 {
-  if (thread == me || block_epoch != block->epoch) return true;
-  return thread / WARP == me / WARP && warp_epoch != block->warps[(size_t)me / WARP].epoch;
+  if (write.who >= 0 && !ordered(write, me))
+    fail(site, "shared address 0x%x: race: thread %d wrote it at %s:%d, and no barrier came between", address_of(index),
+         write.who, base_name(write.site.file), write.site.line);
 }
 
 void note_shared_write(const Site &site, size_t index, int bytes, int me)
 {
-  const u32 warp_epoch = block->warps[(size_t)me / WARP].epoch;
+  const Access mine = access_by_thread(me, site);
   for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
     Word &w = block->shadow[i];
     if (w.in_flight >= 0)
       fail(site, "shared address 0x%x: an asynchronous copy of thread %d is under way to it", address_of(i * 4),
            w.in_flight);
-    if (w.written && !ordered(w.writer, w.write_block, w.write_warp, me))
-      fail(site, "shared address 0x%x: race: thread %d wrote it at %s:%d, and no barrier came between",
-           address_of(i * 4), w.writer, base_name(w.write_site.file), w.write_site.line);
-    if (w.read_block == block->epoch) {
-      const u32 mine = 1u << (me / WARP);
-      const bool other_warp = w.reader_warps & ~mine;
-      const bool other_lane = (w.reader_warps & mine) && w.read_warp == warp_epoch &&
-                              (w.many_readers || (w.reader >= 0 && w.reader != me));
-      if (other_warp || other_lane)
+    check_write_seen(site, i * 4, w.write, me);
+    for (const Access &read : w.reads)
+      if (!ordered(read, me))
         fail(site, "shared address 0x%x: race: it is still being read at %s:%d, and no barrier came between",
-             address_of(i * 4), base_name(w.read_site.file), w.read_site.line);
-    }
-    w.written = true;
-    w.writer = me, w.write_block = block->epoch, w.write_warp = warp_epoch, w.write_site = site;
+             address_of(i * 4), base_name(read.site.file), read.site.line);
+    w.write = mine;
+    w.reads.clear();
   }
 }
 
@@ -60,27 +54,19 @@ void note_shared_write(const Site &site, size_t index, int bytes, int me)
 void note_shared_read(const Site &site, size_t index, int bytes, bool whole_warp)
 {
   const int me = block->current;
-  const u32 mine = 1u << (me / WARP), warp_epoch = block->warp().epoch;
+  const Access mine = whole_warp ? access_by_warp(me, site) : access_by_thread(me, site);
   for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
     Word &w = block->shadow[i];
     if (w.in_flight >= 0)
       fail(site, "shared address 0x%x: read while an asynchronous copy of thread %d to it is under way",
            address_of(i * 4), w.in_flight);
-    if (!w.written) fail(site, "shared address 0x%x: read, and nobody wrote it", address_of(i * 4));
+    if (w.write.who < 0) fail(site, "shared address 0x%x: read, and nobody wrote it", address_of(i * 4));
     /* A lane's own write is visible to itself, but not yet to the warp. */
-    const int reader = whole_warp && w.writer == me ? me ^ 1 : me;
-    if (!ordered(w.writer, w.write_block, w.write_warp, reader))
-      fail(site, "shared address 0x%x: race: thread %d wrote it at %s:%d, and no barrier came between",
-           address_of(i * 4), w.writer, base_name(w.write_site.file), w.write_site.line);
-    if (w.read_block != block->epoch) w.reader_warps = 0, w.reader = -1, w.many_readers = false;
-    if (!whole_warp) {
-      if (w.reader >= 0 && w.reader != me && w.read_warp == warp_epoch) w.many_readers = true;
-      if (w.read_warp != warp_epoch) w.many_readers = false;
-      w.reader = me, w.read_warp = warp_epoch;
-    }
-    w.reader_warps |= mine;
-    w.read_block = block->epoch;
-    w.read_site = site;
+    check_write_seen(site, i * 4, w.write, whole_warp && w.write.who == me ? me ^ 1 : me);
+    const auto same = [&](const Access &read) { return read.who == mine.who; };
+    const auto mine_before = std::find_if(w.reads.begin(), w.reads.end(), same);
+    if (mine_before == w.reads.end()) w.reads.push_back(mine);
+    else *mine_before = mine;
   }
 }
 

@@ -14,7 +14,8 @@
 
 namespace emu {
 
-enum { WARP = 32, SMEM_BASE = 1024 }; /* shared addresses below the base are never valid */
+enum { WARP = 32, WARPGROUP = 128, BARRIERS = 16 };
+enum { SMEM_BASE = 1024 }; /* shared addresses below the base are never valid */
 
 struct Copy {
   Site site;
@@ -23,6 +24,12 @@ struct Copy {
   u32 bytes;
 };
 
+/*
+ * For each thread of the block, and then for each warp, the clock up to which its accesses are known to have come
+ * before. Threads that left a barrier together share one list.
+ */
+using Clocks = std::vector<u32>;
+
 /* A CUDA thread. */
 struct Thread {
   ucontext_t context;
@@ -30,32 +37,54 @@ struct Thread {
   void *fake_stack = nullptr; /* AddressSanitizer's */
   enum State { ready, waiting, done } state = ready;
   Site at = {"", 0, "start"}; /* where it waits */
+  u32 clock = 1;              /* of its own accesses; grows when it arrives at a barrier */
+  std::shared_ptr<const Clocks> seen;
   std::vector<Copy> open;               /* since the last commit */
   std::deque<std::vector<Copy>> groups; /* committed, not waited for */
 };
 
-/* Threads that meet: all lanes of a warp at one instruction, or all threads of the block. */
+/* Threads that meet at one instruction: the lanes of a warp, or of a warpgroup. */
 struct Meeting {
   int arrived = 0;
   Site site = {"", 0, ""};
-  void *operand[WARP] = {};
+  void *operand[WARPGROUP] = {};
 };
 
 struct Warp {
-  Meeting meeting;
-  u32 epoch = 0; /* grows at each barrier that orders the warp's memory accesses */
+  Meeting meeting, group_meeting; /* the latter in the first warp of a warpgroup */
+  u32 clock = 1;                  /* of instructions of all lanes together; grows when a lane arrives at a barrier */
 };
 
-/* What is known of a word of shared memory. Epochs tell which accesses a barrier has ordered. */
+/* Clocks that are being joined. */
+struct Join {
+  std::shared_ptr<Clocks> clocks;
+  std::shared_ptr<const Clocks> last; /* what the last thread that was joined had seen */
+};
+
+struct Arrival {
+  bool here = false, waits = false;
+  Site site = {"", 0, ""};
+};
+
+/* A barrier of the block: those that have arrived since it was last complete. */
+struct Barrier {
+  int arrived = 0, expected = 0;
+  Site site = {"", 0, ""};       /* of the first, who said how many are expected */
+  std::vector<Arrival> arrivals; /* by thread */
+  Join join;
+};
+
+struct Access {
+  int who = -1; /* a thread; or, of an instruction of all lanes together, a warp: see Clocks */
+  u32 clock = 0;
+  Site site = {"", 0, ""};
+};
+
+/* What is known of a word of shared memory. */
 struct Word {
-  bool written = false;
-  int writer = -1, in_flight = -1; /* threads */
-  u32 write_block = 0, write_warp = 0;
-  u32 read_block = 0, read_warp = 0;
-  u32 reader_warps = 0; /* in block epoch read_block */
-  int reader = -1;      /* the last lane that read by itself; -1: none, or a whole warp */
-  bool many_readers = false;
-  Site write_site = {"", 0, ""}, read_site = {"", 0, ""};
+  int in_flight = -1;        /* the thread whose asynchronous copy is under way to it */
+  Access write;              /* the last one; by nobody if it was never written */
+  std::vector<Access> reads; /* since then, the last one of each */
 };
 
 /* Accesses of a warp's lanes to one site, gathered until all lanes have come by. */
@@ -72,8 +101,7 @@ struct Block {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
   std::vector<int> ready;
-  Meeting barrier;
-  u32 epoch = 1;
+  Barrier barriers[BARRIERS];
   std::vector<unsigned char> smem;
   std::vector<Word> shadow; /* a Word for 4 bytes */
   ucontext_t scheduler;
@@ -98,14 +126,24 @@ const char *base_name(const char *path);
 /* Ends the block with a sentence; does not return to the thread. */
 [[noreturn]] void fail(const Site &site, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The calling thread sleeps until somebody makes it ready. */
+/* The calling thread sleeps until somebody wakes it. */
 void wait_here(const Site &site);
+void wake(int thread);
 
 /*
- * All lanes of the warp meet here, each with its operand; the last one runs `action` for all of them.
- * Lanes that meet at different instructions are an error.
+ * All lanes of the warp, or of the warpgroup, meet here, each with its operand; the last one runs `action` for all of
+ * them. Lanes that meet at different instructions are an error. No memory access is ordered by it.
  */
-void with_warp(const Site &site, void *operand, const std::function<void(void *const *operands)> &action);
+using Action = std::function<void(void *const *operands)>;
+void with_warp(const Site &site, void *operand, const Action &action);
+void with_warpgroup(const Site &site, void *operand, const Action &action);
+
+/* An access that happens now, by one thread, or by all lanes of its warp together. */
+Access access_by_thread(int thread, const Site &site);
+Access access_by_warp(int thread, const Site &site);
+
+/* Has a barrier ordered this access before what `thread` does now? Always so if it is its own, or its warp's. */
+bool ordered(const Access &access, int thread);
 
 /* A shared address, checked for range and alignment, as an index of `smem`. */
 size_t shared_index(const Site &site, u32 address, int bytes);

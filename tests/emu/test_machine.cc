@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each rule of the emulated machine, on kernels of a few lines that break it, and on some that do not. */
 #include <cstring>
+#include <mutex>
 
-#include "machine.h"
+#include "state.h"
 extern "C" {
 #include "fl4_test.h"
 }
@@ -24,8 +25,9 @@ static std::string run(std::function<void()> body, int threads = 64, emu::Option
 
 #define ck_assert_says(error, words)                                                                                   \
   do {                                                                                                                 \
-    const std::string said_ = (error);                                                                                 \
-    ck_assert_msg(said_.find(words) != std::string::npos, "\"%s\" does not say \"%s\"", said_.c_str(), words);        \
+    const std::string said_ = (error), words_ = (words);                                                               \
+    ck_assert_msg(said_.find(words_) != std::string::npos, "\"%s\" does not say \"%s\"", said_.c_str(),               \
+                  words_.c_str());                                                                                     \
   } while (0)
 
 #define ck_assert_sound(error)                                                                                         \
@@ -230,6 +232,281 @@ START_TEST(barriers)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- barriers of some of the warps */
+
+static void sync_at(int id, int threads, FL4_SITE)
+{
+  emu::named_barrier(FL4_AT("bar.sync"), id, threads);
+}
+
+static void arrive_at(int id, int threads, FL4_SITE)
+{
+  emu::named_barrier_arrive(FL4_AT("bar.arrive"), id, threads);
+}
+
+static int warp_index() { return thread_index() / 32; }
+
+/* A row is 16 bytes; each thread has its own. */
+static void write_row(int row = thread_index())
+{
+  store_shared_128(word(row * 4), {(u32)row, 1, 2, 3});
+}
+
+static void read_row_of(int warp)
+{
+  read_word((warp * 32 + (thread_index() ^ 5) % 32) * 4);
+}
+
+/*
+ * All warps of a warpgroup come by before any goes on, and yet no access is ordered: a race that is
+ * found after this is found by the rules, not by chance.
+ */
+static void meet(FL4_SITE)
+{
+  emu::with_warpgroup(FL4_AT("meet"), nullptr, [](void *const *) {});
+}
+
+START_TEST(named_barrier_hands_over)
+{
+  ck_assert_sound(run([] {
+    if (warp_index() == 0) write_row();
+    sync_at(1, 64);
+    if (warp_index() == 1) read_row_of(0);
+  }));
+  ck_assert_unordered(run([] {
+    if (warp_index() == 0) write_row();
+    if (warp_index() == 1) read_row_of(0);
+  }));
+  ck_assert_says(run([] {
+                   if (warp_index() == 0) write_row();
+                   sync_at(warp_index() ? 1 : 2, 64);
+                   if (warp_index() == 1) read_row_of(0);
+                 }),
+                 "deadlock: 64 threads wait, 0 have left; 32 of 64 have reached barrier 1; 32 of 64 have");
+}
+END_TEST
+
+START_TEST(named_barrier_orders_only_its_own)
+{
+  for (int reader = 0; reader < 4; reader++) {
+    const std::string error = run(
+        [=] {
+          if (warp_index() == 0) write_row();
+          sync_at(warp_index() / 2 ? 7 : 15, 64);
+          meet();
+          if (warp_index() == reader) read_row_of(0);
+        },
+        128);
+    if (reader < 2) ck_assert_sound(error);
+    else ck_assert_says(error, "race: thread");
+  }
+  /* Two have read; who writes must come after both, whichever read first. */
+  for (int other = 0; other < 3; other++) {
+    const std::string error = run(
+        [=] {
+          if (warp_index() == 0) write_row();
+          block_barrier();
+          if (warp_index() == 1) read_row_of(0);
+          meet();
+          if (warp_index() == 2) read_row_of(0);
+          if (warp_index() == 0 || (warp_index() != 3 && warp_index() != other)) sync_at(1, other ? 64 : 96);
+          meet();
+          if (warp_index() == 0) write_row();
+        },
+        128);
+    if (other == 0) ck_assert_sound(error);
+    else ck_assert_says(error, "race: it is still being read");
+  }
+  /* An earlier read of a thread may be ordered, and its last one not. */
+  ck_assert_says(run(
+                     [] {
+                       if (warp_index() == 0) write_row();
+                       for (int i = 0; i < 2; i++) {
+                         block_barrier();
+                         if (warp_index() == 1) read_row_of(0);
+                       }
+                       meet();
+                       if (warp_index() == 0) write_row();
+                     },
+                     128),
+                 "race: it is still being read");
+}
+END_TEST
+
+START_TEST(order_is_transitive)
+{
+  for (emu::u64 i = 0; i < 16; i++) {
+    const bool in_order = i % 2;
+    const std::string error = run(
+        [=] {
+          if (warp_index() == 0) write_row();
+          if (warp_index() == 1 && !in_order) arrive_at(2, 64); /* releases what it has seen: not yet the row */
+          if (warp_index() <= 1) sync_at(1, 64);
+          if (warp_index() == 1 && in_order) arrive_at(2, 64);
+          if (warp_index() == 2) sync_at(2, 64);
+          meet();
+          if (warp_index() == 2) read_row_of(0);
+        },
+        128, {i, emu::Copies::late});
+    if (in_order) ck_assert_sound(error);
+    else ck_assert_says(error, "race: thread");
+  }
+}
+END_TEST
+
+/* bar.arrive lets what came before it be seen, and sees nothing. */
+START_TEST(arrive_does_not_acquire)
+{
+  for (int back = 0; back < 2; back++) {
+    const std::string error = run(
+        [=] {
+          write_row();
+          if (warp_index() == 0) arrive_at(1, 64);
+          if (warp_index() == 1) sync_at(1, 64);
+          meet();
+          if (warp_index() == !back) read_row_of(back);
+        },
+        128);
+    if (back) ck_assert_says(error, "race: thread");
+    else ck_assert_sound(error);
+  }
+  ck_assert_says(run([] {
+                   if (warp_index() == 0) arrive_at(1, 64), write_row(); /* too late for the barrier */
+                   if (warp_index() == 1) sync_at(1, 64);
+                   meet();
+                   if (warp_index() == 1) read_row_of(0);
+                 }, 128),
+                 "race: thread");
+}
+END_TEST
+
+/* One buffer, full and empty in turn. Without "empty" it is filled while it is being read. */
+static void pipeline(bool with_empty)
+{
+  enum { TILES = 3, FULL = 4, EMPTY = 5, THREADS = 64 };
+  for (int tile = 0; tile < TILES; tile++) {
+    const int full = with_empty ? FULL : tile; /* else the barrier would be found, not the buffer */
+    if (warp_index() == 0) {
+      if (tile > 0 && with_empty) sync_at(EMPTY, THREADS);
+      store_shared_128(word(thread_index() * 4), {(u32)(tile * 100 + thread_index()), 1, 2, 3});
+      arrive_at(full, THREADS);
+    } else {
+      const int row = thread_index() % 32 ^ 5;
+      sync_at(full, THREADS);
+      if (read_word(row * 4) != (u32)(tile * 100 + row)) abort();
+      if (tile + 1 < TILES && with_empty) arrive_at(EMPTY, THREADS);
+    }
+  }
+}
+
+START_TEST(full_and_empty)
+{
+  for (emu::u64 seed = 0; seed < 20; seed++) {
+    ck_assert_sound(run([] { pipeline(true); }, 64, {seed, emu::Copies::late}));
+    ck_assert_says(run([] { pipeline(false); }, 64, {seed, emu::Copies::late}), "race");
+  }
+}
+END_TEST
+
+START_TEST(named_barrier_rules)
+{
+  ck_assert_says(run([] { sync_at(-1, 64); }), "barrier -1: must be 0 to 15");
+  ck_assert_says(run([] { sync_at(16, 64); }), "barrier 16: must be 0 to 15");
+  for (int threads : {-32, 0, 48, 96})
+    ck_assert_says(run([=] { arrive_at(1, threads); }),
+                   "is of " + std::to_string(threads) + " threads, must be of whole warps, of a block of 64");
+  ck_assert_says(run([] { sync_at(1, warp_index() ? 64 : 96); }, 96), " threads here, and of ");
+  ck_assert_says(run([] { warp_index() ? sync_at(0, 64) : block_barrier(); }, 96), " threads here, and of ");
+  ck_assert_says(run([] { if (thread_index() % 2) sync_at(1, 32); }), "only a part of warp");
+  ck_assert_says(run([] { arrive_at(1, 64), arrive_at(1, 64); }), "the thread has arrived at test_machine.cc:");
+  ck_assert_says(run([] { if (warp_index()) arrive_at(3, 64), sync_at(3, 64); }), "already, and only");
+  ck_assert_says(run([] { thread_index() % 2 ? sync_at(1, 64) : arrive_at(1, 64); }),
+                 "has diverged: it is at test_machine.cc:");
+  ck_assert_says(run([] { if (thread_index() < 32) arrive_at(4, 64); }), "the thread left barrier 4 with 32 of 64");
+  ck_assert_says(run([] { if (thread_index() != 7) block_barrier(); }),
+                 "deadlock: 63 threads wait, 1 have left, such as thread 7; 63 of 64 have reached barrier 0");
+  ck_assert_sound(run([] { /* the next time it may be of others */
+    sync_at(2, 64);
+    if (warp_index() == 1) sync_at(2, 32);
+  }));
+}
+END_TEST
+
+/* An instruction of all lanes together has read when it is over: its warp may overwrite, another may not. */
+START_TEST(whole_warp_reads)
+{
+  const auto load = [] {
+    u32 r[4];
+    ldmatrix_x4(r, word(thread_index() % 32 * 4));
+  };
+  ck_assert_sound(run([=] {
+    write_row(), warp_barrier(), load();
+    write_row(thread_index() ^ 3);
+  }, 32));
+  for (int ordered = 0; ordered < 2; ordered++) {
+    const std::string error = run(
+        [=] {
+          if (warp_index() == 0) write_row(), warp_barrier(), load();
+          if (warp_index() < 2 && ordered) sync_at(1, 64);
+          meet();
+          if (warp_index() == 1) write_row(thread_index() - 32);
+        },
+        128);
+    if (ordered) ck_assert_sound(error);
+    else ck_assert_says(error, "race: "); /* with the read and with the write that came before */
+  }
+  ck_assert_says(run([=] {
+                   if (warp_index() == 0) write_row();
+                   block_barrier();
+                   if (warp_index() == 0) load(), warp_barrier();
+                   meet();
+                   if (warp_index() == 1) write_row(thread_index() - 32);
+                 }, 128),
+                 "race: it is still being read");
+  /* The lane that wrote sees it, the warp does not; whichever lane comes last. */
+  for (emu::u64 seed = 0; seed < 200; seed++)
+    ck_assert_says(run([=] {
+                     if (block_index()) return;
+                     if (thread_index() == 5)
+                       for (int row = 0; row < 32; row++) write_row(row);
+                     shuffle_xor(0, 1);
+                     load();
+                   }, 32, {seed, emu::Copies::late}),
+                   "race: thread 5 wrote it");
+}
+END_TEST
+
+/* ---------------------------------------------------------------- warpgroups */
+
+START_TEST(warpgroups_meet)
+{
+  std::vector<int> seen;
+  std::mutex lock; /* blocks run side by side */
+  const auto body = [&] {
+    int mine = thread_index();
+    const auto action = [&](void *const *operands) {
+      const std::lock_guard<std::mutex> locked(lock);
+      for (int i = 0; i < 128; i++) seen.push_back(*static_cast<int *>(operands[i]));
+      for (int i = 0; i < 128; i++) *static_cast<int *>(operands[i]) += 1000;
+    };
+    emu::with_warpgroup({"test_machine.cc", 1, "wgmma"}, &mine, action);
+    if (mine != thread_index() + 1000) abort();
+  };
+  ck_assert_sound(run(body, 256));
+  ck_assert_uint_eq(seen.size(), 2 * 256); /* two blocks of two warpgroups: four actions of 128 operands */
+  int first[2] = {};
+  for (size_t i = 0; i < seen.size(); i++) {
+    if (i % 128 == 0) first[seen[i] / 128]++;
+    ck_assert_int_eq(seen[i] % 128, (int)i % 128);
+  }
+  ck_assert(first[0] == 2 && first[1] == 2);
+  ck_assert_says(run([] { meet(); }, 96), "warpgroups are of 128 threads, and the block has 96");
+  ck_assert_says(run([] { meet("test_machine.cc", warp_index() == 2); }, 128),
+                 "the warpgroup has diverged: other lanes are at test_machine.cc:");
+  ck_assert_says(run([] { if (warp_index() != 2) meet(); }, 128), "deadlock: 96 threads wait, 32 have left");
+}
+END_TEST
+
 START_TEST(names_the_place)
 {
   const std::string error = run([] { if (thread_index() == 37) read_word(0); });
@@ -298,6 +575,14 @@ static Suite *suite(void)
   tcase_add_test(t, copies);
   tcase_add_test(t, zero_fill_reads_nothing);
   tcase_add_test(t, barriers);
+  tcase_add_test(t, named_barrier_hands_over);
+  tcase_add_test(t, named_barrier_orders_only_its_own);
+  tcase_add_test(t, order_is_transitive);
+  tcase_add_test(t, arrive_does_not_acquire);
+  tcase_add_test(t, full_and_empty);
+  tcase_add_test(t, named_barrier_rules);
+  tcase_add_test(t, whole_warp_reads);
+  tcase_add_test(t, warpgroups_meet);
   tcase_add_test(t, names_the_place);
   tcase_add_test(t, exchanges);
   tcase_add_test(t, conversions);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which accesses come before which, and the barriers that see to it. Vector clocks, as in FastTrack (Flanagan and
+ * Freund, PLDI 2009): who arrives at a barrier releases what it did and what it has seen, who leaves it has seen
+ * what all that arrived released. A barrier of part of the block orders that part, and no one else.
+ */
+#include <algorithm>
+
+#include "state.h"
+
+namespace emu {
+
+/* ---------------------------------------------------------------- clocks */
+
+/* Threads come first in a list of clocks, then warps. */
+static int warp_of(int thread)
+{
+  return (int)block->threads.size() + thread / WARP;
+}
+
+Access access_by_thread(int thread, const Site &site)
+{
+  return {thread, block->threads[(size_t)thread].clock, site};
+}
+
+Access access_by_warp(int thread, const Site &site)
+{
+  return {warp_of(thread), block->warps[(size_t)thread / WARP].clock, site};
+}
+
+bool ordered(const Access &a, int thread)
+{
+  if (a.who == thread || a.who == warp_of(thread)) return true;
+  return (*block->threads[(size_t)thread].seen)[(size_t)a.who] >= a.clock;
+}
+
+/* What a thread releases goes into a join; its later accesses are of a new clock, and so are its warp's. */
+static void release(Join &join, int thread)
+{
+  Thread &t = block->threads[(size_t)thread];
+  if (!join.clocks) join.clocks = std::make_shared<Clocks>(*t.seen);
+  else if (t.seen != join.last) /* most come from the same barrier, and have seen the same */
+    std::transform(t.seen->begin(), t.seen->end(), join.clocks->begin(), join.clocks->begin(),
+                   [](u32 a, u32 b) { return std::max(a, b); });
+  join.last = t.seen;
+  (*join.clocks)[(size_t)thread] = t.clock++;
+  (*join.clocks)[(size_t)warp_of(thread)] = block->warps[(size_t)thread / WARP].clock++;
+}
+
+/* Whoever acquires a join is part of it, and waited: it has seen nothing else meanwhile. */
+static void acquire(const Join &join, int thread)
+{
+  block->threads[(size_t)thread].seen = join.clocks;
+}
+
+/* ---------------------------------------------------------------- barriers */
+
+void warp_barrier(Site site)
+{
+  with_warp(site, nullptr, [](void *const *) {
+    const int first = block->current / WARP * WARP;
+    Join join;
+    for (int i = first; i < first + WARP; i++) release(join, i);
+    for (int i = first; i < first + WARP; i++) acquire(join, i);
+  });
+}
+
+/* A warp comes with all its lanes and by one instruction, or not at all. */
+static void check_warps(const Site &site, int id, const std::vector<Arrival> &arrivals)
+{
+  for (size_t i = 0; i < arrivals.size(); i++) {
+    const Arrival &a = arrivals[i], &first = arrivals[i / WARP * WARP];
+    if (a.here != first.here)
+      fail(site, "barrier %d is for whole warps: only a part of warp %zu has arrived", id, i / WARP);
+    if (a.here && !(a.site == first.site))
+      fail(site, "barrier %d: warp %zu has diverged: it is at %s:%d %s and at %s:%d %s", id, i / WARP,
+           base_name(first.site.file), first.site.line, first.site.what, base_name(a.site.file), a.site.line,
+           a.site.what);
+  }
+}
+
+static void arrive(const Site &site, int id, int threads, bool waits)
+{
+  const int size = (int)block->threads.size(), me = block->current;
+  if (id < 0 || id >= BARRIERS) fail(site, "barrier %d: must be 0 to %d", id, BARRIERS - 1);
+  if (threads < WARP || threads > size || threads % WARP)
+    fail(site, "barrier %d: is of %d threads, must be of whole warps, of a block of %d", id, threads, size);
+  Barrier &b = block->barriers[id];
+  if (!b.arrived) b.expected = threads, b.site = site, b.arrivals.resize((size_t)size);
+  if (threads != b.expected)
+    fail(site, "barrier %d: is of %d threads here, and of %d at %s:%d", id, threads, b.expected, base_name(b.site.file),
+         b.site.line);
+  Arrival &mine = b.arrivals[(size_t)me];
+  if (mine.here)
+    fail(site, "barrier %d: the thread has arrived at %s:%d already, and only %d of %d have", id,
+         base_name(mine.site.file), mine.site.line, b.arrived, b.expected);
+  mine = {true, waits, site};
+  release(b.join, me);
+  if (++b.arrived < b.expected) {
+    if (waits) wait_here(site);
+    return;
+  }
+  check_warps(site, id, b.arrivals);
+  for (int i = 0; i < size; i++)
+    if (b.arrivals[(size_t)i].waits) acquire(b.join, i), wake(i);
+  b = Barrier();
+}
+
+void named_barrier(Site site, int id, int threads)
+{
+  arrive(site, id, threads, true);
+}
+
+void named_barrier_arrive(Site site, int id, int threads)
+{
+  arrive(site, id, threads, false);
+}
+
+void block_barrier(Site site)
+{
+  arrive(site, 0, (int)block->threads.size(), true);
+}
+
+} // namespace emu
