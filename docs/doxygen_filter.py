@@ -9,12 +9,12 @@ import sys
 
 text = pathlib.Path(sys.argv[1]).read_text()
 for name, body in re.findall(r"^#define (FL4_\w+)_MAP\(X\)[\s\\]*\n((?:.*\\\n)*.*\n)", text, re.M):
-    entries = re.findall(r"X\((\w+), ([^\n]*)\)", body)
+    entries = re.findall(r"X\((\w+), ([^\n]*)\)(?: +/\* (.*?) \*/)?", body)
+    prefix = re.search(rf"^#define {name}_ENUM\(.*?\) (\w+)##", text, re.M).group(1)
     lines = []
-    for entry, rest in entries:
+    for entry, rest, comment in entries:
         number = re.match(r"(-?\d+), ", rest)
-        note = rest.split('"')[-2]
-        lines.append(f"  {name}_{entry}" if not number else f"  FL4_{entry} = {number.group(1)}")
-        lines[-1] += f", /**< {note} */"
+        value = f" = {number.group(1)}" if number else ""
+        lines.append(f"  {prefix}{entry}{value}, /**< {comment or rest.split(chr(34))[-2]} */")
     text = re.sub(rf"#define {name}_ENUM\(.*\n\s*{name}_MAP\({name}_ENUM\)\n#undef {name}_ENUM", "\n".join(lines), text)
 print(text, end="")

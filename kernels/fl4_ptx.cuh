@@ -119,6 +119,31 @@ FL4_DEV u32 atomic_cas_global(void *address, u32 expected, u32 value)
   return old;
 }
 
+// ---------------------------------------------------------------- for measuring (limits.cu, timer.cu; not emulated)
+
+// 16 bytes that are used once: they are the first to leave the caches. ld.global.cs, 9.7.9.8
+FL4_DEV void load_global_128_once(u32 (&x)[4], const void *address)
+{
+  asm volatile("ld.global.cs.v4.b32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+               : "l"(address)
+               : "memory");
+}
+// A word that the host may change meanwhile. ld.acquire.sys, sm_70, 9.7.9.8
+FL4_DEV u32 load_system_32(const void *address)
+{
+  u32 x;
+  asm volatile("ld.acquire.sys.global.b32 %0, [%1];" : "=r"(x) : "l"(address) : "memory");
+  return x;
+}
+// The GPU's clock in nanoseconds; it ticks coarsely. %globaltimer, 10
+FL4_DEV u64 nanoseconds()
+{
+  u64 x;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(x)::"memory");
+  return x;
+}
+
 // ---------------------------------------------------------------- matrix product, sm_80, 9.7.14.5
 
 // C (16×8, fp32) += A (16×16) · B (16×8), fp16 or bf16 by FL4_BF16. With g = lane/4, t = lane%4:

@@ -7,9 +7,8 @@
 #define FL4_DEVICE_H
 
 #include "log.h"
+#include "timing.h"
 #include "variant.h"
-
-typedef struct fl4__device fl4__device;
 
 /* A kernel that is ready to launch. Lives as long as its device. */
 typedef struct fl4__kernel {
@@ -50,16 +49,16 @@ typedef struct fl4__backend {
   fl4_status (*scratch_take)(fl4__device *device, size_t bytes, fl4_stream stream, void **memory);
   void (*scratch_give)(fl4__device *device, void *memory, size_t bytes, fl4_stream stream);
 
-  /* Memory and time for the check, the oracle and later the benchmark; all synchronous. */
+  /* Memory for the check, the oracles and the benchmark; all synchronous. */
   fl4_status (*alloc)(fl4__device *device, size_t bytes, void **memory);
   void (*release)(fl4__device *device, void *memory);
   fl4_status (*upload)(fl4__device *device, void *to, const void *from, size_t bytes);
   fl4_status (*download)(fl4__device *device, void *to, const void *from, size_t bytes);
   fl4_status (*synchronize)(fl4__device *device);
-  /* Microseconds that `run(user)` takes on the device, measured by the device's own clock. */
-  fl4_status (*time_us)(fl4__device *device, fl4_status (*run)(void *user), void *user, double *us);
+  fl4_status (*copy)(fl4__device *device, void *to, const void *from, size_t bytes); /* within its memory */
 
   void (*cache_info)(fl4__device *device, fl4_cache_info *info);
+  const fl4__timing *timing; /* NULL: nothing can be timed on it */
 } fl4__backend;
 
 struct fl4__device {

@@ -327,3 +327,12 @@ double fl4_problem_flops(const fl4_problem *problem)
   }
   return 4.0 * (double)p.D * (double)p.B * (double)p.Hq * pairs;
 }
+
+double fl4_problem_bytes(const fl4_problem *problem)
+{
+  fl4_problem p;
+  if (fl4__problem_validate(problem, &p) != FL4_OK) return 0;
+  const double rows = (double)p.B * (double)p.Hq * (double)p.Sq;  /* of Q and of O */
+  const double keys = (double)p.B * (double)p.Hkv * (double)p.Sk; /* of K and of V */
+  return 2 * (rows + keys) * (double)p.D * fl4__dtype_size(p.dtype) + (p.lse ? 4 * rows : 0);
+}

@@ -6,21 +6,16 @@
 #include <unistd.h>
 
 #include "cli.h"
-
-typedef struct item {
-  const char *line; /* as given */
-  fl4_problem problem;
-} item;
+#include "problems.h"
 
 typedef struct run {
   const cli_options *options;
   fl4_context *ctx;
   fl4_device_info device;
-  item *items;
-  size_t n_items;
-  int first_inputs, last_inputs, oracle;
+  cli_problems problems;
+  fl4_inputs inputs[FL4_INPUTS_COUNT];
+  int n_inputs, oracle;
   bool table, progress;
-  int problem_width;
   json_t *results;
   int64_t passed, failed, unsupported, errors;
   int error_code; /* of the worst error so far */
@@ -31,26 +26,6 @@ static const char *const verdict_text[] = {"passed", "FAILED", "unsupported", "E
 
 /* What to run */
 
-static int read_inputs(run *r)
-{
-  const char *text = r->options->inputs;
-  r->first_inputs = r->last_inputs = FL4_INPUTS_NORMAL;
-  if (!text) return CLI_GOOD;
-  if (strcmp(text, "all") == 0) {
-    r->last_inputs = FL4_INPUTS_COUNT - 1;
-    return CLI_GOOD;
-  }
-  for (int i = 0; i < FL4_INPUTS_COUNT; i++)
-    if (strcmp(text, fl4_inputs_name((fl4_inputs)i)) == 0) {
-      r->first_inputs = r->last_inputs = i;
-      return CLI_GOOD;
-    }
-  fprintf(stderr, "fl4: --inputs: unknown kind \"%s\"; kinds are all", text);
-  for (int i = 0; i < FL4_INPUTS_COUNT; i++) fprintf(stderr, " %s", fl4_inputs_name((fl4_inputs)i));
-  fputc('\n', stderr);
-  return CLI_UNUSABLE;
-}
-
 static int read_oracle(run *r)
 {
   static const char *const names[] = {"auto", "fp64", "cublas"}; /* as fl4_oracle */
@@ -58,31 +33,6 @@ static int read_oracle(run *r)
   for (int i = FL4_ORACLE_AUTO; i <= FL4_ORACLE_CUBLAS; i++)
     if (strcmp(text, names[i]) == 0) return r->oracle = i, CLI_GOOD;
   return cli_fail(CLI_UNUSABLE, "--oracle: is \"%s\", must be auto, fp64 or cublas", text);
-}
-
-/* All lines are read before the first runs, so that a typing error costs nothing. */
-static int read_problems(run *r)
-{
-  const cli_options *o = r->options;
-  const char *set = o->shapes ? o->shapes : o->n_problems ? NULL : "smoke";
-  if (set && strcmp(set, "demo") == 0 && r->device.kind == FL4_DEVICE_HOST) set = "demo-host";
-  size_t in_set = fl4_shapes_count(set);
-  if (set && in_set == 0)
-    return cli_fail(CLI_UNUSABLE, "--shapes: unknown set \"%s\"; sets are smoke parity stress demo demo-host", set);
-
-  r->n_items = in_set + o->n_problems;
-  r->items = calloc(r->n_items, sizeof *r->items);
-  if (!r->items) return cli_fail(CLI_DEVICE, "out of memory");
-  for (size_t i = 0; i < r->n_items; i++) {
-    item *it = &r->items[i];
-    it->line = i < in_set ? fl4_shapes_line(set, i) : o->problems[i - in_set];
-    it->problem = (fl4_problem)FL4_PROBLEM_INIT;
-    if (fl4_problem_parse(it->line, &it->problem) != FL4_OK)
-      return cli_fail(CLI_UNUSABLE, "--problem: %s", fl4_last_error());
-    int width = (int)strlen(it->line);
-    if (width > r->problem_width) r->problem_width = width;
-  }
-  return CLI_GOOD;
 }
 
 /* The terminal */
@@ -93,7 +43,7 @@ static int make_columns(const run *r, cli_column columns[COLUMNS])
 {
   const char *rate = r->device.kind == FL4_DEVICE_HOST ? "GFLOP/s" : "TFLOP/s";
   const cli_column plain[] = {
-      {"problem", r->problem_width, false},
+      {"problem", r->problems.width, false},
       {"inputs", 9, false},
       {"verdict", 11, false},
       {"max error", 9, true},
@@ -129,13 +79,13 @@ static void show_header(const run *r)
   cli_row(columns, n, titles);
 }
 
-static double rate_of(const run *r, const item *it, const fl4_check_result *result)
+static double rate_of(const run *r, const cli_problem *it, const fl4_check_result *result)
 {
   double per_us = result->time_us > 0 ? fl4_problem_flops(&it->problem) / result->time_us : 0;
   return per_us / (r->device.kind == FL4_DEVICE_HOST ? 1e3 : 1e6);
 }
 
-static void show_row(const run *r, const item *it, int inputs, int verdict, const fl4_check_result *result)
+static void show_row(const run *r, const cli_problem *it, int inputs, int verdict, const fl4_check_result *result)
 {
   cli_column columns[COLUMNS];
   const char *cells[COLUMNS];
@@ -170,7 +120,7 @@ static void show_row(const run *r, const item *it, int inputs, int verdict, cons
 }
 
 /* What is wrong with a result, one line for each reason. */
-static void explain(const item *it, const fl4_check_result *c)
+static void explain(const cli_problem *it, const fl4_check_result *c)
 {
   if (!c->finite) puts("    NaN or infinity in the result");
   if (!c->accurate) {
@@ -191,7 +141,7 @@ static void clear_progress(const run *r)
   if (r->progress) fputs("\r\033[K", stderr);
 }
 
-static void show_progress(const run *r, size_t done, size_t total, const item *it, int inputs)
+static void show_progress(const run *r, size_t done, size_t total, const cli_problem *it, int inputs)
 {
   if (!r->progress) return;
   fprintf(stderr, "\r\033[K%zu/%zu %s %s", done + 1, total, it->line, fl4_inputs_name((fl4_inputs)inputs));
@@ -200,7 +150,7 @@ static void show_progress(const run *r, size_t done, size_t total, const item *i
 
 /* JSON */
 
-static json_t *result_json(const run *r, const item *it, int inputs, fl4_status status, int verdict,
+static json_t *result_json(const run *r, const cli_problem *it, int inputs, fl4_status status, int verdict,
                            const fl4_check_result *c)
 {
   json_t *row = cli_object();
@@ -256,7 +206,7 @@ static json_t *result_json(const run *r, const item *it, int inputs, fl4_status 
 /* The run */
 
 /* One problem with one kind of inputs. False: the device is gone, there is no use in going on. */
-static bool check_one(run *r, const item *it, int inputs)
+static bool check_one(run *r, const cli_problem *it, int inputs)
 {
   fl4_check_options options = FL4_CHECK_OPTIONS_INIT;
   fl4_check_result result = FL4_CHECK_RESULT_INIT;
@@ -307,13 +257,13 @@ static int check_all(run *r, FILE *file)
   cli_set(root, "seed", json_integer((json_int_t)r->options->seed));
   cli_set(root, "results", r->results);
 
-  size_t total = r->n_items * (size_t)(r->last_inputs - r->first_inputs + 1), done = 0;
+  size_t total = r->problems.n * (size_t)r->n_inputs, done = 0;
   bool going = true;
   if (r->table && !r->options->quiet) show_header(r);
-  for (size_t i = 0; i < r->n_items && going; i++)
-    for (int inputs = r->first_inputs; inputs <= r->last_inputs && going; inputs++) {
-      show_progress(r, done, total, &r->items[i], inputs);
-      going = check_one(r, &r->items[i], inputs);
+  for (size_t i = 0; i < r->problems.n && going; i++)
+    for (int k = 0; k < r->n_inputs && going; k++) {
+      show_progress(r, done, total, &r->problems.items[i], r->inputs[k]);
+      going = check_one(r, &r->problems.items[i], r->inputs[k]);
       done++;
     }
 
@@ -337,20 +287,20 @@ static int check_all(run *r, FILE *file)
 
 int cli_check(const cli_options *options)
 {
-  run r = {.options = options, .problem_width = 7};
+  run r = {.options = options};
   r.device = (fl4_device_info)FL4_DEVICE_INFO_INIT;
   FILE *file = NULL;
-  int code = read_inputs(&r);
+  int code = cli_inputs(options->inputs, "normal", r.inputs, &r.n_inputs);
   if (code == CLI_GOOD) code = read_oracle(&r);
   if (code == CLI_GOOD) code = cli_open(options, &r.ctx, &r.device);
-  if (code == CLI_GOOD) code = read_problems(&r);
+  if (code == CLI_GOOD) code = cli_problems_read(options, &r.device, "smoke", &r.problems);
   if (code == CLI_GOOD) code = cli_json_open(options, &file);
   if (code == CLI_GOOD) {
     r.table = file != stdout;
     r.progress = !options->quiet && isatty(STDERR_FILENO);
     code = check_all(&r, file);
   }
-  free(r.items);
+  cli_problems_free(&r.problems);
   fl4_context_destroy(&r.ctx);
   return code;
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
   const char *name, *argument, *what;
@@ -52,6 +53,42 @@ static int parse_seed(const char *text, uint64_t *seed)
   return CLI_GOOD;
 }
 
+static int parse_count(const char *option, const char *text, int most, int *count)
+{
+  char *end;
+  errno = 0;
+  long value = strtol(text, &end, 10);
+  if (end == text || *end || errno || value < 1 || value > most)
+    return cli_fail(CLI_UNUSABLE, "--%s: is \"%s\", must be a whole number from 1 to %d", option, text, most);
+  *count = (int)value;
+  return CLI_GOOD;
+}
+
+/* A positive number, "%" behind it being allowed if it is one of percent. */
+static int parse_number(const char *option, const char *text, bool percent, double most, double *number)
+{
+  char *end;
+  double value = strtod(text, &end);
+  if (percent && *end == '%') end++;
+  if (end == text || *end || !(value > 0 && value <= most))
+    return cli_fail(CLI_UNUSABLE, "--%s: is \"%s\", must be a number above 0, up to %g%s", option, text, most,
+                    percent ? " percent" : "");
+  *number = percent ? value / 100 : value;
+  return CLI_GOOD;
+}
+
+/* A file, never a name that the loader looks up: it would find the library that is loaded already. */
+static int add_library(const char *name, cli_options *o)
+{
+  size_t size = strlen(name) + 3;
+  char *file = malloc(size);
+  if (!file) return cli_fail(CLI_DEVICE, "out of memory");
+  snprintf(file, size, "%s%s", strchr(name, '/') ? "" : "./", name);
+  o->libs[o->n_libs++] = file;
+  if (access(file, R_OK) == 0) return CLI_GOOD;
+  return cli_fail(CLI_UNUSABLE, "--lib: cannot read \"%s\": %s", file, strerror(errno));
+}
+
 static int take_option(int index, char *value, cli_options *o)
 {
   switch (index) {
@@ -61,62 +98,169 @@ static int take_option(int index, char *value, cli_options *o)
   case CLI_INDEX_inputs: o->inputs = value; break;
   case CLI_INDEX_oracle: o->oracle = value; break;
   case CLI_INDEX_seed: return parse_seed(value, &o->seed);
-  case CLI_INDEX_variant: o->variant = value; break;
+  case CLI_INDEX_variant: o->variants[o->n_variants++] = o->variant = value; break;
+  case CLI_INDEX_with: o->withs[o->n_withs++] = value; break;
+  case CLI_INDEX_lib: return add_library(value, o);
+  case CLI_INDEX_mode: o->mode = value; break;
+  case CLI_INDEX_cold: o->cold = true; break;
+  case CLI_INDEX_copies: return parse_count("copies", value, 64, &o->copies);
+  case CLI_INDEX_precision: return parse_number("precision", value, true, 50, &o->precision);
+  case CLI_INDEX_seconds: return parse_number("seconds", value, false, 86400, &o->seconds);
+  case CLI_INDEX_samples: return parse_count("samples", value, 1000000, &o->samples);
+  case CLI_INDEX_warmup: return parse_number("warmup", value, false, 3600, &o->warmup);
+  case CLI_INDEX_threshold: return parse_number("threshold", value, true, 99, &o->threshold);
+  case CLI_INDEX_limits: o->limits = true; break;
+  case CLI_INDEX_strict: o->strict = true; break;
+  case CLI_INDEX_allow_missing: o->allow_missing = true; break;
   case CLI_INDEX_time: o->time = true; break;
   case CLI_INDEX_json: o->json = value ? value : "-"; break;
+  case CLI_INDEX_csv: o->csv = value; break;
+  case CLI_INDEX_markdown: o->markdown = value; break;
   case CLI_INDEX_quiet: o->quiet = true; break;
   default: o->help = true;
   }
   return CLI_GOOD;
 }
 
+enum { NAME_MAX_LENGTH = 24 };
+
+/* "allow-missing": as it is typed. */
+static const char *option_name(int index, char name[NAME_MAX_LENGTH])
+{
+  snprintf(name, NAME_MAX_LENGTH, "%s", all_options[index].name);
+  for (char *c = name; *c; c++)
+    if (*c == '_') *c = '-';
+  return name;
+}
+
+/* How many arguments a command takes at most, and in *needed how many it needs. */
+static size_t count_arguments(const char *text, size_t *needed)
+{
+  size_t n = 0;
+  *needed = 0;
+  for (const char *word = text; *word; word += strspn(word, " ")) {
+    n++;
+    *needed += *word != '[';
+    word += strcspn(word, " ");
+  }
+  return n;
+}
+
+void cli_free(cli_options *o)
+{
+  for (size_t i = 0; i < o->n_libs; i++) free((void *)(uintptr_t)o->libs[i]);
+  free(o->problems);
+}
+
+static int open_lists(int argc, cli_options *o)
+{
+  enum { LISTS = 5 };
+  size_t n = (size_t)argc;
+  o->problems = calloc(LISTS * n, sizeof *o->problems);
+  if (!o->problems) return cli_fail(CLI_DEVICE, "out of memory");
+  o->variants = o->problems + n;
+  o->withs = o->variants + n;
+  o->libs = o->withs + n;
+  o->arguments = o->libs + n;
+  return CLI_GOOD;
+}
+
 int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o)
 {
   struct option longs[CLI_N_OPTIONS + 2];
+  char names[CLI_N_OPTIONS][NAME_MAX_LENGTH];
   memset(longs, 0, sizeof longs);
   int n = 0;
   for (int i = 0; i < CLI_N_OPTIONS; i++) {
     if (!(command->options & (1 << i))) continue;
     const char *argument = all_options[i].argument;
     int has = !argument ? no_argument : argument[0] == '[' ? optional_argument : required_argument;
-    longs[n++] = (struct option){all_options[i].name, has, NULL, i + 1};
+    longs[n++] = (struct option){option_name(i, names[i]), has, NULL, i + 1};
   }
   longs[n] = (struct option){"help", no_argument, NULL, CLI_INDEX_help + 1};
 
-  o->problems = calloc((size_t)argc, sizeof *o->problems);
-  if (!o->problems) return cli_fail(CLI_DEVICE, "out of memory");
+  size_t needed, wanted = count_arguments(command->arguments, &needed);
+  int code = open_lists(argc, o);
+  if (code != CLI_GOOD) return code;
   opterr = 0;
   for (;;) {
     int option = getopt_long(argc, argv, "+:h", longs, NULL);
-    if (option == -1) break;
+    if (option == -1) {
+      bool only_arguments = strcmp(argv[optind - 1], "--") == 0; /* from here on */
+      size_t before = o->n_arguments;
+      while (optind < argc && o->n_arguments < wanted && (only_arguments || o->n_arguments == before))
+        o->arguments[o->n_arguments++] = argv[optind++];
+      if (only_arguments || o->n_arguments == before) break;
+      continue;
+    }
     if (option == 'h') option = CLI_INDEX_help + 1;
     if (option == ':' || option == '?')
       return cli_fail(CLI_UNUSABLE, "%s: %s '%s'; see fl4 help %s", command->name,
                       option == ':' ? "a value is missing behind" : "unknown or misused option", argv[optind - 1],
                       command->name);
     char *value = optarg;
-    /* getopt_long sees an optional value only in --json=FILE; take it from --json FILE too. */
+    /*
+     * getopt_long sees an optional value only in --json=FILE; take it from --json FILE too, but not
+     * where it could be an argument that would be overwritten.
+     */
     bool loose = option == CLI_INDEX_json + 1 && !value && optind < argc;
-    if (loose && (argv[optind][0] != '-' || !argv[optind][1])) value = argv[optind++];
-    int code = take_option(option - 1, value, o);
+    if (loose && (strcmp(argv[optind], "-") == 0 || (argv[optind][0] != '-' && argv[optind][0] && !wanted)))
+      value = argv[optind++];
+    code = take_option(option - 1, value, o);
     if (code != CLI_GOOD) return code;
   }
+  if (o->help) return CLI_GOOD;
   if (optind < argc)
     return cli_fail(CLI_UNUSABLE, "%s: unexpected '%s'; see fl4 help %s", command->name, argv[optind], command->name);
+  if (o->n_arguments < needed)
+    return cli_fail(CLI_UNUSABLE, "%s: needs %s; see fl4 help %s", command->name, command->arguments, command->name);
   return CLI_GOOD;
 }
 
 void cli_help(const cli_command *command)
 {
-  printf("fl4 %s: %s\n\nOptions:\n", command->name, command->summary);
-  for (int i = 0; i < CLI_N_OPTIONS; i++) {
-    if (!(command->options & (1 << i))) continue;
-    const char *argument = all_options[i].argument;
-    char left[32];
-    snprintf(left, sizeof left, "--%s%s%s", all_options[i].name, argument ? " " : "", argument ? argument : "");
-    printf("  %-16s %s\n", left, all_options[i].what);
+  static const cli_column columns[] = {{"", 0, false}, {"", 16, false}, {"", 0, false}};
+  printf("fl4 %s%s%s: %s\n\nOptions:\n", command->name, *command->arguments ? " " : "", command->arguments,
+         command->summary);
+  for (int i = 0; i <= CLI_N_OPTIONS; i++) {
+    char name[NAME_MAX_LENGTH] = "help", left[48];
+    const char *argument = i < CLI_N_OPTIONS ? all_options[i].argument : NULL;
+    if (i < CLI_N_OPTIONS && !(command->options & (1 << i))) continue;
+    if (i < CLI_N_OPTIONS) option_name(i, name);
+    snprintf(left, sizeof left, "--%s%s%s", name, argument ? " " : "", argument ? argument : "");
+    cli_row(columns, 3, (const char *[]){"", left, i < CLI_N_OPTIONS ? all_options[i].what : "show this"});
   }
-  printf("  %-16s %s\n\n%s", "--help", "show this", command->notes);
+  printf("\n%s", command->notes);
+}
+
+static int add_inputs(const char *name, size_t length, fl4_inputs kinds[FL4_INPUTS_COUNT], int *n)
+{
+  bool all = length == 3 && strncmp(name, "all", 3) == 0, found = false;
+  for (int i = 0; i < FL4_INPUTS_COUNT; i++) {
+    const char *known = fl4_inputs_name((fl4_inputs)i);
+    if (!all && !(strlen(known) == length && strncmp(name, known, length) == 0)) continue;
+    found = true;
+    bool there = false; /* naming a kind twice does not run it twice */
+    for (int j = 0; j < *n; j++) there |= kinds[j] == (fl4_inputs)i;
+    if (!there) kinds[(*n)++] = (fl4_inputs)i;
+  }
+  if (found) return CLI_GOOD;
+  fprintf(stderr, "fl4: --inputs: unknown kind \"%.*s\"; kinds are all", (int)length, name);
+  for (int i = 0; i < FL4_INPUTS_COUNT; i++) fprintf(stderr, " %s", fl4_inputs_name((fl4_inputs)i));
+  fputc('\n', stderr);
+  return CLI_UNUSABLE;
+}
+
+int cli_inputs(const char *text, const char *fallback, fl4_inputs kinds[FL4_INPUTS_COUNT], int *n)
+{
+  *n = 0;
+  if (!text) text = fallback;
+  for (;;) {
+    size_t length = strcspn(text, ",");
+    int code = add_inputs(text, length, kinds, n);
+    if (code != CLI_GOOD || !text[length]) return code;
+    text += length + 1;
+  }
 }
 
 int cli_open(const cli_options *o, fl4_context **ctx, fl4_device_info *info)

@@ -23,13 +23,28 @@ enum {
 #define CLI_OPTIONS_MAP(X)                                                                                             \
   X(device, "D", "auto (default), host, cuda or cuda:N")                                                               \
   X(problem, "LINE", "a problem, as in b2hq32hkv8sq4096d128:bf16:causal; may be repeated")                             \
-  X(shapes, "SET", "a set of problems: smoke (default), parity, stress or demo")                                       \
-  X(inputs, "KIND", "kind of input data, or all; default normal")                                                      \
+  X(shapes, "SET,…", "sets of problems: built in, FILE.yaml, or - for lines on standard input")                        \
+  X(inputs, "KIND,…", "kinds of input data, or all")                                                                   \
   X(oracle, "ORACLE", "which oracle judges: auto (default), fp64 or cublas")                                           \
   X(seed, "N", "seed of the input data; default 0")                                                                    \
   X(variant, "V", "run this variant, as in fwd_mma:bm=64; what is not named is chosen")                                \
+  X(with, "WHAT", "time the oracle, or the host, beside it; may be repeated")                                          \
+  X(lib, "FILE", "another build of the library, to which this one is compared")                                        \
+  X(mode, "MODE", "how calls are timed: auto (default), graph, events or eager")                                       \
+  X(cold, NULL, "flush the caches before each call")                                                                   \
+  X(copies, "N", "sets of tensors used in turn; default 3")                                                            \
+  X(precision, "PCT", "stop when the median is known to ± this many percent; default 0.5")                             \
+  X(seconds, "T", "time a problem for at most this long; default 5")                                                   \
+  X(samples, "N", "take at most this many samples; default 10000")                                                     \
+  X(warmup, "T", "seconds of calls before the first sample; default 0.05")                                             \
+  X(threshold, "PCT", "difference in percent that matters")                                                            \
+  X(limits, NULL, "measure what the device can do at most; without problems, only that")                               \
+  X(strict, NULL, "exit with 2 if a verdict is ambiguous")                                                             \
+  X(allow_missing, NULL, "problems that one side lacks are shown, but are no error")                                   \
   X(time, NULL, "time each problem as well")                                                                           \
   X(json, "[FILE]", "write everything as JSON; - or nothing is standard output")                                       \
+  X(csv, "FILE", "write a line for each result as CSV; - is standard output")                                          \
+  X(markdown, "FILE", "write the table as Markdown; - is standard output")                                             \
   X(quiet, NULL, "show only what is wrong, and the summary")
 
 enum {
@@ -44,25 +59,39 @@ enum {
   CLI_OPTIONS_MAP(CLI_OPTION_BIT)
 #undef CLI_OPTION_BIT
 };
+_Static_assert(CLI_N_OPTIONS < 31, "an option is a bit of an int");
 
+/* What is not given is NULL, or 0. */
 typedef struct cli_options {
   int argc; /* the whole command line, to record it */
   char **argv;
-  const char *device, *shapes, *inputs, *oracle, *variant, *json; /* NULL: not given */
-  const char **problems;
-  size_t n_problems;
+  const char *device, *shapes, *inputs, *oracle, *mode, *json, *csv, *markdown;
+  const char *variant;    /* the last one given */
+  const char **problems;  /* these lists share one allocation */
+  const char **variants, **withs, **libs;
+  const char **arguments; /* what is no option, such as files */
+  size_t n_problems, n_variants, n_withs, n_libs, n_arguments;
   uint64_t seed;
-  bool time, quiet, help;
+  double precision, threshold; /* ratios: 0.005 for the 0.5 of the command line */
+  double seconds, warmup;
+  int copies, samples;
+  bool cold, limits, strict, allow_missing, time, quiet, help;
 } cli_options;
 
 typedef struct cli_command {
-  const char *name, *summary, *notes;
+  const char *name;
+  const char *arguments; /* "OLD NEW": a word each, "[PROBLEM]" if it may be left out */
+  const char *summary, *notes;
   int options; /* those that it takes, CLI_device | … */
   int (*run)(const cli_options *options);
 } cli_command;
 
-int cli_info(const cli_options *options);
+int cli_bench(const cli_options *options);
 int cli_check(const cli_options *options);
+int cli_compare(const cli_options *options);
+int cli_gate(const cli_options *options);
+int cli_info(const cli_options *options);
+int cli_profile(const cli_options *options);
 
 /* Says what is wrong on standard error, and returns `code`. */
 int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -71,7 +100,11 @@ int cli_code(fl4_status status);
 
 /* Reads the options of `command`, argv[0] being its name. Returns CLI_GOOD or CLI_UNUSABLE. */
 int cli_parse(const cli_command *command, int argc, char **argv, cli_options *options);
+void cli_free(cli_options *options);
 void cli_help(const cli_command *command);
+
+/* Reads "normal,sink", or "all", into kinds; NULL is `fallback`. Returns CLI_GOOD or CLI_UNUSABLE. */
+int cli_inputs(const char *text, const char *fallback, fl4_inputs kinds[FL4_INPUTS_COUNT], int *n);
 
 /* Makes the context that the options ask for. Returns CLI_GOOD, or says why not. */
 int cli_open(const cli_options *options, fl4_context **ctx, fl4_device_info *info);
@@ -95,10 +128,15 @@ void cli_append(json_t *array, json_t *value);
 json_t *cli_real(double value); /* null for what JSON cannot say: NaN and infinities */
 json_t *cli_text(const char *text);
 json_t *cli_device_json(const fl4_device_info *info);
-/* Library, build, system, command line and variables: what a result depends on. */
+/* Library, build, system, time, command line and variables: what a result depends on. */
 json_t *cli_environment_json(const cli_options *options);
+/* Where the loader found the library; NULL if it does not tell. Static. */
+const char *cli_library_file(void);
 
-/* The JSON file is opened before the work starts, so that a bad name costs nothing. NULL: none wanted. */
+/* Files are opened before the work starts, so that a bad name costs nothing. NULL: none wanted. */
+int cli_file_open(const char *option, const char *name, FILE **file);
+/* Returns `code`, or CLI_UNUSABLE if not all could be written. NULL is fine. */
+int cli_file_close(const char *option, const char *name, FILE *file, int code);
 int cli_json_open(const cli_options *options, FILE **file);
 /* Writes, closes and frees all. Returns `code`, or CLI_UNUSABLE if it could not be written. */
 int cli_json_close(const cli_options *options, FILE *file, json_t *root, int code);

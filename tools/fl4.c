@@ -9,19 +9,42 @@
 
 /* clang-format off */
 static const cli_command commands[] = {
-  {"info", "what the library finds here: devices, limits, cubin cache",
+  {"info", "", "what the library finds here: devices, limits, cubin cache",
    "The cache shown is that of the device that --device names.\n\n"
    "Exit: 0 good, 3 usage, 4 the device cannot be opened.\n",
    CLI_device | CLI_json, cli_info},
-  {"check", "is the result of attention forward right on this device?",
+  {"check", "", "is the result of attention forward right on this device?",
    "Each problem runs twice on data made from the seed, between canaries and NaN, and is\n"
-   "compared with an oracle. Without --shapes and --problem the set \"smoke\" runs.\n"
-   "\"demo\" is smaller on the host. What a device or variant does not support is shown\n"
-   "and counted, and fails the run only if nothing else was checked.\n\n"
-   "Kinds of input: " /* followed by their names */,
+   "compared with an oracle. Without --shapes and --problem the set \"smoke\" runs; --inputs is\n"
+   "normal. \"demo\" is smaller on the host. What a device or variant does not support is shown\n"
+   "and counted, and fails the run only if nothing else was checked.\n",
    CLI_device | CLI_problem | CLI_shapes | CLI_inputs | CLI_oracle | CLI_seed | CLI_variant | CLI_time |
      CLI_json | CLI_quiet,
    cli_check},
+  {"bench", "", "how fast is attention forward on this device?",
+   "Times each problem with each kind of input data (default normal,sink) on data made from the\n"
+   "seed. Outputs are checked before and after timing; wrong ones are not timed. Without --shapes\n"
+   "and --problem the set \"canonical\" runs, on the host \"demo-host\".\n\n"
+   "Contenders are timed in turn, in random order, and compared with the first: each --lib, then\n"
+   "this library, each with every --variant (without any, its own choice), then every --with,\n"
+   "oracle or host. Verdicts do not change the exit code; that is what compare and gate are for.\n\n"
+   "Ctrl-C ends the run; what is finished is written.\n",
+   CLI_device | CLI_problem | CLI_shapes | CLI_inputs | CLI_oracle | CLI_seed | CLI_variant | CLI_with | CLI_lib |
+     CLI_mode | CLI_cold | CLI_copies | CLI_precision | CLI_seconds | CLI_samples | CLI_warmup | CLI_threshold |
+     CLI_limits | CLI_json | CLI_csv | CLI_markdown | CLI_quiet,
+   cli_bench},
+  {"compare", "OLD NEW", "is NEW slower than OLD? Both are files of fl4 bench --json",
+   "Results are matched by problem, inputs, mode and contender. The threshold is 3 percent: two\n"
+   "runs differ by more than their samples tell.\n",
+   CLI_threshold | CLI_strict | CLI_allow_missing | CLI_json | CLI_markdown | CLI_quiet, cli_compare},
+  {"gate", "BASELINE", "has the library become slower than BASELINE, a file of fl4 bench --json?",
+   "Times the problems of the file again, as they were timed. With --lib, the older build, both\n"
+   "libraries are timed side by side, and the threshold is 1 percent; without, this run is compared\n"
+   "with the file's samples, which must come from the same device, and it is 3 percent.\n",
+   CLI_device | CLI_lib | CLI_seconds | CLI_threshold | CLI_strict | CLI_json | CLI_markdown | CLI_quiet, cli_gate},
+  {"profile", "[PROBLEM]", "what holds one launch back? Runs Nsight Compute, and says what its numbers mean",
+   "The problem is given as it is, or with --problem. Nsight Compute is looked for in $FLASHL4_NCU,\n"
+   "on the PATH and where its installers put it.\n", CLI_device | CLI_problem | CLI_inputs | CLI_seed | CLI_variant | CLI_json, cli_profile},
 };
 /* clang-format on */
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -35,7 +58,7 @@ static const cli_command *find_command(const char *name)
 
 static void show_usage(FILE *file)
 {
-  fputs("fl4: attention forward, checked\n\nUsage: fl4 COMMAND [OPTIONS]\n\nCommands:\n", file);
+  fputs("fl4: attention forward, checked and timed\n\nUsage: fl4 COMMAND [OPTIONS]\n\nCommands:\n", file);
   for (int i = 0; i < N_COMMANDS; i++) fprintf(file, "  %-8s %s\n", commands[i].name, commands[i].summary);
   fputs("  help     help COMMAND: what a command does, and its options\n"
         "\nfl4 --version shows the versions of the command and of the library.\n",
@@ -45,9 +68,21 @@ static void show_usage(FILE *file)
 static void show_help(const cli_command *command)
 {
   cli_help(command);
-  if (command->run != cli_check) return;
-  for (int i = 0; i < FL4_INPUTS_COUNT; i++) printf("%s%s", i ? ", " : "", fl4_inputs_name((fl4_inputs)i));
-  puts(".\n\nExit: 0 all passed, 1 mismatch, 3 usage or unusable input, 4 device failure.");
+  if (command->options & CLI_inputs) {
+    printf("\nKinds of input: ");
+    for (int i = 0; i < FL4_INPUTS_COUNT; i++) printf("%s%s", i ? ", " : "", fl4_inputs_name((fl4_inputs)i));
+    puts(".");
+  }
+  if (command->options & CLI_shapes) {
+    puts("\nSets of problems:");
+    static const cli_column columns[] = {{"", 0, false}, {"", 10, false}, {"", 0, false}};
+    const char *name;
+    for (size_t i = 0; (name = fl4_shapes_name(i)); i++)
+      cli_row(columns, 3, (const char *[]){"", name, fl4_shapes_what(name)});
+  }
+  if (command->run != cli_info)
+    puts("\nExit: 0 good, 1 a wrong result or a confirmed regression, 2 ambiguous with --strict,\n"
+         "3 usage or unusable input, 4 device failure.");
 }
 
 static int run_command(int argc, char **argv)
@@ -80,7 +115,7 @@ static int run_command(int argc, char **argv)
     show_help(command);
   else if (code == CLI_GOOD)
     code = command->run(&options);
-  free(options.problems);
+  cli_free(&options);
   return code;
 }
 

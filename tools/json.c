@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON of the commands: values, the environment that every result carries, and the file. */
+/* JSON of the commands: values, the environment that every result carries, and files. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include "cli.h"
 
@@ -92,6 +94,16 @@ static json_t *variables(void)
   return found;
 }
 
+/* The first word of a file of the system. */
+static bool read_word(const char *name, char word[32])
+{
+  FILE *file = fopen(name, "r");
+  if (!file) return false;
+  bool read = fscanf(file, "%31s", word) == 1;
+  fclose(file);
+  return read;
+}
+
 json_t *cli_environment_json(const cli_options *options)
 {
   json_t *environment = cli_object();
@@ -107,6 +119,13 @@ json_t *cli_environment_json(const cli_options *options)
     cli_set(environment, "release", cli_text(system.release));
     cli_set(environment, "machine", cli_text(system.machine));
   }
+  char when[32], governor[32];
+  time_t now = time(NULL);
+  struct tm utc;
+  if (gmtime_r(&now, &utc) && strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc))
+    cli_set(environment, "time", cli_text(when));
+  if (read_word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", governor))
+    cli_set(environment, "cpu_governor", cli_text(governor));
   json_t *command = cli_array();
   for (int i = 0; i < options->argc; i++) cli_append(command, cli_text(options->argv[i]));
   cli_set(environment, "command", command);
@@ -114,27 +133,46 @@ json_t *cli_environment_json(const cli_options *options)
   return environment;
 }
 
-static bool to_stdout(const cli_options *options)
+const char *cli_library_file(void)
 {
-  return strcmp(options->json, "-") == 0;
+  Dl_info info;
+  void *symbol = dlsym(RTLD_DEFAULT, "fl4_version");
+  return symbol && dladdr(symbol, &info) ? info.dli_fname : NULL;
+}
+
+static bool to_stdout(const char *name)
+{
+  return strcmp(name, "-") == 0;
+}
+
+int cli_file_open(const char *option, const char *name, FILE **file)
+{
+  *file = NULL;
+  if (!name) return CLI_GOOD;
+  *file = to_stdout(name) ? stdout : fopen(name, "w");
+  if (!*file) return cli_fail(CLI_UNUSABLE, "%s: cannot write \"%s\": %s", option, name, strerror(errno));
+  return CLI_GOOD;
+}
+
+int cli_file_close(const char *option, const char *name, FILE *file, int code)
+{
+  if (!file) return code;
+  bool good = !ferror(file);
+  if (to_stdout(name) ? fflush(file) : fclose(file)) good = false;
+  return good ? code : cli_fail(CLI_UNUSABLE, "%s: cannot write \"%s\": %s", option, name, strerror(errno));
 }
 
 int cli_json_open(const cli_options *options, FILE **file)
 {
-  *file = NULL;
-  if (!options->json) return CLI_GOOD;
-  *file = to_stdout(options) ? stdout : fopen(options->json, "w");
-  if (!*file) return cli_fail(CLI_UNUSABLE, "--json: cannot write \"%s\": %s", options->json, strerror(errno));
-  return CLI_GOOD;
+  return cli_file_open("--json", options->json, file);
 }
 
 int cli_json_close(const cli_options *options, FILE *file, json_t *root, int code)
 {
   if (file) {
-    bool good = json_dumpf(root, file, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 && fputc('\n', file) != EOF;
-    if (to_stdout(options) ? fflush(file) : fclose(file)) good = false;
-    if (!good) code = cli_fail(CLI_UNUSABLE, "--json: cannot write \"%s\": %s", options->json, strerror(errno));
+    json_dumpf(root, file, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    fputc('\n', file);
   }
   json_decref(root);
-  return code;
+  return cli_file_close("--json", options->json, file, code);
 }

@@ -25,7 +25,9 @@ FL4_BEGIN_DECLS
   X(EQUAL, "equal", "all scores equal: O is the mean of V, a dropped or doubled key shows")        \
   X(SINK, "sink", "key 0 ten units above the rest, as in real language models")                    \
   X(GROWING, "growing", "the maximum grows with every key: each tile rescales")                    \
-  X(SHRINKING, "shrinking", "the maximum comes first: each later tile is negligible")
+  X(SHRINKING, "shrinking", "the maximum comes first: each later tile is negligible")              \
+  X(MIXED, "mixed", "key/value heads, counted through the batch, in turn normal, sink, growing and "    \
+                    "peaked, and their query heads with them: blocks of unlike cost")
 
 /** Kind of input data. */
 typedef enum fl4_inputs {
@@ -119,18 +121,6 @@ typedef struct fl4_check_result {
  */
 FL4_API FL4_NODISCARD fl4_status fl4_check(fl4_context *ctx, const fl4_problem *problem,
                                            const fl4_check_options *options, fl4_check_result *result);
-
-/**
- * Number of problems in a built-in set: "smoke" (seconds on a CPU), "parity" (the grid every kernel
- * must pass), "stress" (long sequences), "demo". 0 if there is no such set. Since: 0.1.
- */
-FL4_API size_t fl4_shapes_count(const char *set);
-
-/**
- * Problem number `index` of a built-in set, as a line. The string is static; NULL if out of range.
- * Since: 0.1.
- */
-FL4_API const char *fl4_shapes_line(const char *set, size_t index);
 
 FL4_END_DECLS
 

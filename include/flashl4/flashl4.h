@@ -25,11 +25,14 @@
 #define FLASHL4_H
 
 #include <flashl4/attention.h>
+#include <flashl4/bench.h>
 #include <flashl4/check.h>
 #include <flashl4/context.h>
 #include <flashl4/export.h>
 #include <flashl4/oracle.h>
 #include <flashl4/problem.h>
+#include <flashl4/shapes.h>
+#include <flashl4/stats.h>
 #include <flashl4/status.h>
 #include <flashl4/version.h>
 

@@ -10,9 +10,11 @@
 #define FLASHL4_HPP
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include <flashl4/flashl4.h>
 
@@ -59,6 +61,37 @@ inline std::string format_problem(const fl4_problem &problem)
   check_status(fl4_problem_format(&problem, line, sizeof line));
   return line;
 }
+
+/** Statistics of a sample, fl4_statistics_compute(). Since: 0.1. */
+inline fl4_statistics statistics(const std::vector<double> &samples)
+{
+  fl4_statistics out = FL4_STATISTICS_INIT;
+  check_status(fl4_statistics_compute(samples.data(), static_cast<std::int64_t>(samples.size()), &out));
+  return out;
+}
+
+/** Compares two samples of times, fl4_compare_samples(). Since: 0.1. */
+inline fl4_comparison compare(const std::vector<double> &base, const std::vector<double> &other,
+                              const fl4_compare_options *options = nullptr)
+{
+  fl4_comparison out = FL4_COMPARISON_INIT;
+  check_status(fl4_compare_samples(base.data(), static_cast<std::int64_t>(base.size()), other.data(),
+                                   static_cast<std::int64_t>(other.size()), options, &out));
+  return out;
+}
+
+/** Judges comparisons that belong together, fl4_compare_judge(). Since: 0.1. */
+inline void judge(std::vector<fl4_comparison> &comparisons)
+{
+  std::vector<fl4_comparison *> pointers;
+  for (fl4_comparison &comparison : comparisons) pointers.push_back(&comparison);
+  check_status(fl4_compare_judge(pointers.data(), static_cast<std::int64_t>(pointers.size())));
+}
+
+/** An ::fl4_bench_result with its samples. Since: 0.1. */
+struct bench_result : fl4_bench_result {
+  std::vector<double> times; /**< microseconds of one call, in the order measured; `samples` is NULL */
+};
 
 /**
  * Owns an ::fl4_context. It can be moved but not copied; one that was moved from may only be assigned
@@ -109,6 +142,54 @@ public:
     fl4_check_result result = FL4_CHECK_RESULT_INIT;
     check_status(fl4_check(get(), &problem, options, &result));
     return result;
+  }
+
+  /**
+   * Times problems, fl4_bench(): problem by problem, each with all contenders. A call that `progress`
+   * cancelled returns what it has, and `stop` tells; `progress` must not throw.
+   */
+  std::vector<bench_result> bench(const std::vector<fl4_problem> &problems, const fl4_bench_options *options = nullptr)
+  {
+    fl4_bench_options wanted = FL4_BENCH_OPTIONS_INIT;
+    if (options) wanted = *options;
+    if (wanted.max_samples == 0) wanted.max_samples = wanted.min_samples > 10000 ? wanted.min_samples : 10000;
+    const std::size_t contenders = wanted.n_contenders > 0 ? static_cast<std::size_t>(wanted.n_contenders) : 1;
+    const std::size_t most = wanted.max_samples > 0 ? static_cast<std::size_t>(wanted.max_samples) : 1;
+    const std::size_t n = problems.size() * contenders;
+    std::vector<fl4_bench_result> results(n, fl4_bench_result FL4_BENCH_RESULT_INIT);
+    std::vector<bench_result> out(n);
+    for (std::size_t i = 0; i < n; i++) {
+      out[i].times.resize(most);
+      results[i].samples = out[i].times.data();
+      results[i].samples_size = static_cast<std::int64_t>(most);
+    }
+    const std::int64_t n_problems = static_cast<std::int64_t>(problems.size());
+    const fl4_status status = fl4_bench(get(), problems.data(), n_problems, &wanted, results.data());
+    if (status != FL4_CANCELLED) check_status(status);
+    for (std::size_t i = 0; i < n; i++) {
+      static_cast<fl4_bench_result &>(out[i]) = results[i];
+      out[i].samples = nullptr;
+      out[i].samples_size = 0;
+      out[i].times.resize(static_cast<std::size_t>(results[i].stats.n));
+      out[i].times.shrink_to_fit();
+    }
+    return out;
+  }
+
+  /** What the device can do at most, fl4_bench_limits(). Takes some seconds. */
+  fl4_limits limits()
+  {
+    fl4_limits limits = FL4_LIMITS_INIT;
+    check_status(fl4_bench_limits(get(), &limits));
+    return limits;
+  }
+
+  /** State of the device now, fl4_context_get_health(). */
+  fl4_device_health health() const
+  {
+    fl4_device_health health = FL4_DEVICE_HEALTH_INIT;
+    check_status(fl4_context_get_health(get(), &health));
+    return health;
   }
 
   /** The context's device, fl4_context_get_device_info(). */

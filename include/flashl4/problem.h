@@ -98,6 +98,12 @@ FL4_API FL4_NODISCARD fl4_status fl4_problem_format(const fl4_problem *problem, 
  */
 FL4_API double fl4_problem_flops(const fl4_problem *problem);
 
+/**
+ * Bytes that a problem must move at least: Q, K, V and O (and the LSE) once each.
+ * A problem that is not valid gives 0. Thread-safety: safe. Since: 0.1.
+ */
+FL4_API double fl4_problem_bytes(const fl4_problem *problem);
+
 FL4_END_DECLS
 
 #endif /* FLASHL4_PROBLEM_H */

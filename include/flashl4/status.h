@@ -28,7 +28,9 @@ FL4_BEGIN_DECLS
   X(WORKSPACE_TOO_SMALL, -9, "workspace too small")                                                \
   X(IO_ERROR, -10, "input or output error")                                                        \
   X(INVARIANT_VIOLATED, -11, "a debug kernel found an invariant violated")                         \
-  X(INTERNAL, -12, "internal error")
+  X(INTERNAL, -12, "internal error")                                                               \
+  X(CANCELLED, -13, "cancelled by the caller")                                                     \
+  X(WRONG_OUTPUT, -14, "the output is wrong")
 
 /** Result of a call: ::FL4_OK, or a negative code. */
 typedef enum fl4_status {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The one function of cuBLAS that the oracle needs; the library is opened on first use. */
+/* What the oracle and the limits need of cuBLAS; the library is opened on first use. */
 #ifndef FL4_CUBLAS_H
 #define FL4_CUBLAS_H
 
@@ -24,5 +24,8 @@ typedef struct fl4__matrices {
 /* C = alpha · op(A) · B for each of `batch`, column-major, op(A) m×k and B k×n; in fp32, no TF32. */
 fl4_status fl4__cublas_gemm(fl4__cublas *blas, fl4_stream stream, bool transpose_a, int m, int n, int k, float alpha,
                             fl4__matrices a, fl4__matrices b, float *c, int ldc, int64_t stride_c, int batch);
+
+/* C = A · B, all n×n in fp16, sums in fp32: as fast as cuBLAS can. */
+fl4_status fl4__cublas_gemm_fp16(fl4__cublas *blas, fl4_stream stream, int n, const void *a, const void *b, void *c);
 
 #endif

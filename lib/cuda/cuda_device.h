@@ -59,6 +59,10 @@ typedef struct fl4__cuda_device {
   pthread_mutex_t oracle_lock; /* `oracle`, `blas` */
   fl4__cuda_oracle oracle[2]; /* by dtype: fp16, bf16 */
   fl4__cublas *blas;
+
+  pthread_mutex_t timer_lock; /* the next two */
+  fl4__module timer_module;
+  cudaKernel_t timer_hold;
 } fl4__cuda_device;
 
 static inline fl4__cuda_device *fl4__cuda(fl4__device *device)
@@ -95,6 +99,7 @@ void fl4__cuda_release(fl4__device *device, void *memory);
 fl4_status fl4__cuda_upload(fl4__device *device, void *to, const void *from, size_t bytes);
 fl4_status fl4__cuda_download(fl4__device *device, void *to, const void *from, size_t bytes);
 fl4_status fl4__cuda_synchronize(fl4__device *device);
-fl4_status fl4__cuda_time_us(fl4__device *device, fl4_status (*run)(void *user), void *user, double *us);
+fl4_status fl4__cuda_copy(fl4__device *device, void *to, const void *from, size_t bytes);
+fl4_status fl4__cuda_limits(fl4__device *device, fl4_limits *limits);
 
 #endif

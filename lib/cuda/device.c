@@ -63,6 +63,7 @@ static void close_device(fl4__device *device)
   fl4__cuda_kernels_free(d);
   for (int i = 0; i < 2; i++) fl4__module_unload(&d->oracle[i].module);
   fl4__cublas_close(d->blas);
+  fl4__module_unload(&d->timer_module);
   if (d->debug_record) cudaFree(d->debug_record);
   if (entered) fl4__cuda_leave(d, previous);
   fl4__cubin_cache_close(d->cache);
@@ -70,6 +71,7 @@ static void close_device(fl4__device *device)
   pthread_cond_destroy(&d->built);
   pthread_mutex_destroy(&d->debug_lock);
   pthread_mutex_destroy(&d->oracle_lock);
+  pthread_mutex_destroy(&d->timer_lock);
   free(d);
 }
 
@@ -93,6 +95,7 @@ static fl4_status open_device(int ordinal, const fl4__device_config *config, fl4
   pthread_cond_init(&d->built, NULL);
   pthread_mutex_init(&d->debug_lock, NULL);
   pthread_mutex_init(&d->oracle_lock, NULL);
+  pthread_mutex_init(&d->timer_lock, NULL);
 
   fl4_status status;
   int previous = ordinal;
@@ -140,6 +143,7 @@ const fl4__backend fl4__backend_cuda = {
     .upload = fl4__cuda_upload,
     .download = fl4__cuda_download,
     .synchronize = fl4__cuda_synchronize,
-    .time_us = fl4__cuda_time_us,
+    .copy = fl4__cuda_copy,
     .cache_info = cache_info,
+    .timing = &fl4__timing_cuda,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device memory, and time by the device's own clock. */
+/* Device memory. */
 #include "cuda/cuda_device.h"
 #include "error.h"
 
@@ -41,12 +41,18 @@ void fl4__cuda_release(fl4__device *device, void *memory)
   fl4__cuda_leave(fl4__cuda(device), previous);
 }
 
+/*
+ * All are done when they return, also for streams that do not wait for the default stream:
+ * cudaMemcpy() alone promises that only of copies to the host.
+ */
 static fl4_status copy(fl4__device *device, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {
   if (!bytes) return FL4_OK;
   int previous;
   FL4_TRY(fl4__cuda_enter(fl4__cuda(device), &previous));
   fl4_status status = fl4__cuda_status(cudaMemcpy(to, from, bytes, kind), "cudaMemcpy");
+  if (status == FL4_OK && kind != cudaMemcpyDeviceToHost)
+    status = fl4__cuda_status(cudaStreamSynchronize(NULL), "cudaStreamSynchronize");
   fl4__cuda_leave(fl4__cuda(device), previous);
   return status;
 }
@@ -61,41 +67,16 @@ fl4_status fl4__cuda_download(fl4__device *device, void *to, const void *from, s
   return copy(device, to, from, bytes, cudaMemcpyDeviceToHost);
 }
 
+fl4_status fl4__cuda_copy(fl4__device *device, void *to, const void *from, size_t bytes)
+{
+  return copy(device, to, from, bytes, cudaMemcpyDeviceToDevice);
+}
+
 fl4_status fl4__cuda_synchronize(fl4__device *device)
 {
   int previous;
   FL4_TRY(fl4__cuda_enter(fl4__cuda(device), &previous));
   fl4_status status = fl4__cuda_status(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-  fl4__cuda_leave(fl4__cuda(device), previous);
-  return status;
-}
-
-/* `run` works on the default stream. */
-static fl4_status time_between_events(cudaEvent_t start, cudaEvent_t stop, fl4_status (*run)(void *user), void *user,
-                                      double *us)
-{
-  FL4_CUDA_TRY(cudaEventRecord(start, NULL));
-  FL4_TRY(run(user));
-  FL4_CUDA_TRY(cudaEventRecord(stop, NULL));
-  FL4_CUDA_TRY(cudaEventSynchronize(stop));
-  float ms;
-  FL4_CUDA_TRY(cudaEventElapsedTime(&ms, start, stop));
-  *us = ms * 1e3;
-  return FL4_OK;
-}
-
-fl4_status fl4__cuda_time_us(fl4__device *device, fl4_status (*run)(void *user), void *user, double *us)
-{
-  int previous;
-  cudaEvent_t start = NULL, stop = NULL;
-  fl4_status status;
-  FL4_TRY(fl4__cuda_enter(fl4__cuda(device), &previous));
-  FL4_CUDA_TRY_GOTO(cudaEventCreate(&start));
-  FL4_CUDA_TRY_GOTO(cudaEventCreate(&stop));
-  status = time_between_events(start, stop, run, user, us);
-done:
-  if (start) cudaEventDestroy(start);
-  if (stop) cudaEventDestroy(stop);
   fl4__cuda_leave(fl4__cuda(device), previous);
   return status;
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -202,7 +201,7 @@ static void scratch_give(fl4__device *device, void *memory, size_t bytes, fl4_st
   pthread_mutex_unlock(&host->lock);
 }
 
-/* ---------------------------------------------------------------- memory and time */
+/* ---------------------------------------------------------------- memory */
 
 static fl4_status alloc(fl4__device *device, size_t bytes, void **memory)
 {
@@ -227,17 +226,6 @@ static fl4_status copy(fl4__device *device, void *to, const void *from, size_t b
 static fl4_status synchronize(fl4__device *device)
 {
   (void)device;
-  return FL4_OK;
-}
-
-static fl4_status time_us(fl4__device *device, fl4_status (*run)(void *user), void *user, double *us)
-{
-  (void)device;
-  struct timespec start, end;
-  clock_gettime(CLOCK_MONOTONIC, &start);
-  FL4_TRY(run(user));
-  clock_gettime(CLOCK_MONOTONIC, &end);
-  *us = 1e6 * (double)(end.tv_sec - start.tv_sec) + 1e-3 * (double)(end.tv_nsec - start.tv_nsec);
   return FL4_OK;
 }
 
@@ -267,6 +255,7 @@ const fl4__backend fl4__backend_host = {
     .upload = copy,
     .download = copy,
     .synchronize = synchronize,
-    .time_us = time_us,
+    .copy = copy,
     .cache_info = cache_info,
+    .timing = &fl4__timing_host,
 };

@@ -11,6 +11,8 @@
 /* ---------------------------------------------------------------- instruction sets */
 
 fl4__host_task fl4__host_task_generic;
+fl4__host_fma fl4__host_fma_generic;
+fl4__host_read fl4__host_read_generic;
 
 static bool always(void)
 {
@@ -19,6 +21,8 @@ static bool always(void)
 
 #ifdef FL4_HOST_HAS_AVX2
 fl4__host_task fl4__host_task_avx2;
+fl4__host_fma fl4__host_fma_avx2;
+fl4__host_read fl4__host_read_avx2;
 
 /* The file is compiled for x86-64-v3; every CPU with these has the rest of v3 too. */
 static bool has_avx2(void)
@@ -31,6 +35,8 @@ static bool has_avx2(void)
 
 #ifdef FL4_HOST_HAS_AVX512
 fl4__host_task fl4__host_task_avx512;
+fl4__host_fma fl4__host_fma_avx512;
+fl4__host_read fl4__host_read_avx512;
 
 static bool has_avx512(void)
 {
@@ -41,13 +47,13 @@ static bool has_avx512(void)
 
 const fl4__host_isa fl4__host_isas[] = {
 #ifdef FL4_HOST_HAS_AVX512
-    {"avx512", has_avx512, fl4__host_task_avx512},
+    {"avx512", has_avx512, fl4__host_task_avx512, fl4__host_fma_avx512, fl4__host_read_avx512},
 #endif
 #ifdef FL4_HOST_HAS_AVX2
-    {"avx2", has_avx2, fl4__host_task_avx2},
+    {"avx2", has_avx2, fl4__host_task_avx2, fl4__host_fma_avx2, fl4__host_read_avx2},
 #endif
-    {"generic", always, fl4__host_task_generic},
-    {NULL, NULL, NULL},
+    {"generic", always, fl4__host_task_generic, fl4__host_fma_generic, fl4__host_read_generic},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 const char *fl4__host_isa_forced = NULL;

@@ -21,11 +21,19 @@ typedef struct fl4__host_job {
 /* Computes task number `task` with this thread's scratch. */
 typedef void fl4__host_task(const fl4__host_job *job, int64_t task, float *scratch);
 
+/* Multiply-adds without memory, on one thread: returns how many operations they were. */
+typedef double fl4__host_fma(int64_t rounds, float *result);
+
+/* Reads memory, on one thread: a multiple of 512 bytes. */
+typedef uint32_t fl4__host_read(const void *memory, size_t bytes);
+
 /* The inner loops in the code of one instruction set. */
 typedef struct fl4__host_isa {
   const char *name; /* "avx512", "avx2", "generic" */
   bool (*supported)(void);
   fl4__host_task *task;
+  fl4__host_fma *fma; /* for the limits, as is the next */
+  fl4__host_read *read;
 } fl4__host_isa;
 
 /* All that were compiled, best first; "generic" is last and runs everywhere. Ended by name NULL. */

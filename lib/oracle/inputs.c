@@ -149,9 +149,19 @@ static float large_factor(const maker *m)
   return sqrtf(4000 / (m->scale * sqrtf((float)m->p->D)));
 }
 
+/*
+ * "mixed" gives each key/value head its own kind, since the kinds differ in K too; the query heads that
+ * share it follow. Heads are counted through the batch, so that a model with a single one varies as well.
+ */
+static fl4_inputs kind_of(const maker *m, int64_t b, int64_t hk)
+{
+  static const fl4_inputs turn[] = {FL4_INPUTS_NORMAL, FL4_INPUTS_SINK, FL4_INPUTS_GROWING, FL4_INPUTS_PEAKED};
+  return m->inputs == FL4_INPUTS_MIXED ? turn[(b * m->p->Hkv + hk) % 4] : m->inputs;
+}
+
 static void query_row(const maker *m, int64_t b, int64_t h, int64_t i, float *row)
 {
-  switch (m->inputs) {
+  switch (kind_of(m, b, h / (m->p->Hq / m->p->Hkv))) {
   case FL4_INPUTS_PEAKED: normal_row(m, Q, b, h, i, 8, row); break;
   case FL4_INPUTS_ONEHOT: onehot_query(m, b, h, i, row); break;
   case FL4_INPUTS_LARGE: normal_row(m, Q, b, h, i, large_factor(m), row); break;
@@ -167,7 +177,7 @@ static void query_row(const maker *m, int64_t b, int64_t h, int64_t i, float *ro
 
 static void key_row(const maker *m, int64_t b, int64_t hk, int64_t j, float *row)
 {
-  switch (m->inputs) {
+  switch (kind_of(m, b, hk)) {
   case FL4_INPUTS_ONEHOT: onehot_key(m, b, hk, j, row); break;
   case FL4_INPUTS_LARGE: normal_row(m, K, b, hk, j, large_factor(m), row); break;
   case FL4_INPUTS_EQUAL: normal_row(m, K, b, hk, 0, 1, row); break;

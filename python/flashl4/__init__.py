@@ -8,43 +8,30 @@
 Tensors may have any strides as long as the last dimension is contiguous, so t.transpose(1, 2) of a
 [B, S, H, D] tensor is as good as a copy. There is no autograd. Failures raise flashl4.Error with the
 library's sentence.
+
+    a, b = flashl4.bench("b2hq8sq1024d64:bf16:causal", ["fwd_mma:bm=64", "fwd_mma:bm=128"])
+    print(a.p50, b.p50, b.ratio, b.verdict)       # microseconds; "faster", "slower", "same", "ambiguous"
 """
 import ctypes
 from types import SimpleNamespace
 
-from . import _api
+from . import _api, _bench
 from ._api import lib as _lib
+from ._bench import BenchResult, Contender, Health, Limits, Progress, bench
+from ._common import Error, choice, encoded, parse_problem, values
+from ._common import check as _check
+from ._stats import Comparison, Statistics, compare, judge, statistics
 from ._tensors import Tensor, as_tensor, current_stream, like, outer_strides
 
-__all__ = ["Context", "Error", "Tensor", "devices", "shapes", "version"]
-
-
-class Error(RuntimeError):
-    """A call failed; `status` is the C status and `name` its name, "INVALID_ARGUMENT"."""
-
-    def __init__(self, status):
-        self.status, self.name = status, _api.STATUS.get(status, "unknown status")
-        super().__init__(_lib.fl4_last_error().decode(errors="replace") or _lib.fl4_status_string(status).decode())
-
-
-def _check(status):
-    if status != 0:
-        raise Error(status)
+__all__ = [
+    "BenchResult", "Comparison", "Contender", "Context", "Error", "Health", "Limits", "Progress", "Statistics",
+    "Tensor", "bench", "compare", "devices", "judge", "shape_notes", "shape_sets", "shapes", "statistics", "version",
+]  # fmt: skip
 
 
 def _namespace(struct):
     """A C struct as plain Python values."""
-    out = SimpleNamespace()
-    for field in struct._fields_:
-        name, value = field[0], getattr(struct, field[0])
-        if name in ("struct_size", "reserved", "reserved0"):
-            continue
-        if isinstance(value, bytes):
-            value = value.decode(errors="replace")
-        elif isinstance(value, ctypes.Array):
-            value = tuple(value)
-        setattr(out, name, value)
-    return out
+    return SimpleNamespace(**values(struct))
 
 
 def _device(info):
@@ -69,13 +56,23 @@ def devices():
 
 
 def shapes(name):
-    """The problem lines of a built-in set: "smoke", "parity", "stress", "demo"."""
+    """The problem lines of a built-in set, "canonical"; [] if there is no such set."""
     name = name.encode()
     return [_lib.fl4_shapes_line(name, i).decode() for i in range(_lib.fl4_shapes_count(name))]
 
 
-def _encoded(text):
-    return None if text is None else str(text).encode()
+def shape_notes(name):
+    """What each line of shapes(name) is known for, such as a model; "" for most."""
+    name = name.encode()
+    return [_lib.fl4_shapes_note(name, i).decode() for i in range(_lib.fl4_shapes_count(name))]
+
+
+def shape_sets():
+    """The built-in sets of problems: their names, and what each is for."""
+    out = {}
+    while name := _lib.fl4_shapes_name(len(out)):
+        out[name.decode()] = _lib.fl4_shapes_what(name).decode()
+    return out
 
 
 class Context:
@@ -86,8 +83,8 @@ class Context:
         """`log(level, message)` receives messages. The rest is as in fl4_context_options."""
         self._handle = ctypes.c_void_p()
         options = _api.ContextOptions(
-            device=_encoded(device), variant=_encoded(variant), cache_dir=_encoded(cache_dir),
-            kernel_dir=_encoded(kernel_dir), log_level=log_level, threads=threads,
+            device=encoded(device), variant=encoded(variant), cache_dir=encoded(cache_dir),
+            kernel_dir=encoded(kernel_dir), log_level=log_level, threads=threads,
             flags=(0 if disk_cache else _api.CONTEXT_NO_DISK_CACHE) | (_api.CONTEXT_DEBUG if debug else 0),
         )  # fmt: skip
         if log is not None:
@@ -145,16 +142,25 @@ class Context:
     def check(self, problem, inputs="normal", seed=0, timed_calls=0, oracle="auto"):
         """Runs a problem line, "b2hq8sq1024d64:bf16:causal", and compares it with an oracle."""
         shape, result = _api.Problem(), _api.CheckResult()
-        _check(_lib.fl4_problem_parse(problem.encode(), ctypes.byref(shape)))
-        if inputs not in _api.INPUTS:
-            raise ValueError(f"inputs: is {inputs!r}, must be one of {', '.join(_api.INPUTS)}")
-        if oracle not in _api.ORACLES:
-            raise ValueError(f"oracle: is {oracle!r}, must be one of {', '.join(_api.ORACLES)}")
+        parse_problem(problem, shape)
         options = _api.CheckOptions(
-            seed=seed, inputs=_api.INPUTS.index(inputs), timed_calls=timed_calls, oracle=_api.ORACLES.index(oracle)
-        )
+            seed=seed, inputs=choice("inputs", inputs, _api.INPUTS), timed_calls=timed_calls,
+            oracle=choice("oracle", oracle, _api.ORACLES),
+        )  # fmt: skip
         _check(_lib.fl4_check(self._live(), ctypes.byref(shape), ctypes.byref(options), ctypes.byref(result)))
         return _namespace(result)
+
+    def bench(self, problems, contenders=None, **options):
+        """flashl4.bench() on this context: the same arguments, but no `device`."""
+        return bench(problems, contenders, ctx=self, **options)
+
+    def limits(self):
+        """What the device can do at most, measured in some seconds: Limits, for bench(limits=…)."""
+        return _bench.limits(self._live())
+
+    def health(self):
+        """Clocks, temperature, power and throttle reasons of now: Health, all None where not known."""
+        return _bench.health(self._live())
 
     def cache(self):
         """State of the cubin cache and of the compiler."""

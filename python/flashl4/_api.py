@@ -13,7 +13,8 @@ ABI_VERSION = 0  # FL4_ABI_VERSION, the number in the SONAME
 STATUS = {
     0: "OK", -1: "INVALID_ARGUMENT", -2: "UNSUPPORTED", -3: "OUT_OF_MEMORY", -4: "NO_DEVICE",
     -5: "LIBRARY_MISSING", -6: "COMPILE_FAILED", -7: "DEVICE_ERROR", -8: "NOT_PREPARED",
-    -9: "WORKSPACE_TOO_SMALL", -10: "IO_ERROR", -11: "INVARIANT_VIOLATED", -12: "INTERNAL",
+    -9: "WORKSPACE_TOO_SMALL", -10: "IO_ERROR", -11: "INVARIANT_VIOLATED", -12: "INTERNAL", -13: "CANCELLED",
+    -14: "WRONG_OUTPUT",
 }  # fmt: skip
 DTYPES = ("float16", "bfloat16", "float32")  # fl4_dtype
 DTYPE_SIZE = (2, 2, 4)
@@ -21,16 +22,30 @@ MASKS = ("none", "causal")  # fl4_mask
 LAYOUTS = ("bhsd", "bshd", "packed", "odd")  # fl4_layout
 DEVICE_KINDS = ("host", "cuda", "emu")  # fl4_device_kind
 ORIGINS = ("built in", "compiled", "from disk")  # fl4_kernel_origin
-INPUTS = ("normal", "peaked", "onehot", "large", "equal", "sink", "growing", "shrinking")  # fl4_inputs
+INPUTS = ("normal", "peaked", "onehot", "large", "equal", "sink", "growing", "shrinking", "mixed")  # fl4_inputs
 ORACLES = ("auto", "fp64", "cublas")  # fl4_oracle
+VERDICTS = ("ambiguous", "same", "faster", "slower")  # fl4_verdict
+BENCH_MODES = ("auto", "graph", "events", "eager")  # fl4_bench_mode
+BENCH_STOPS = ("not timed", "precise", "time", "samples", "cancelled")  # fl4_bench_stop
+CONTENDER_KINDS = ("forward", "oracle")  # fl4_contender_kind
 CONTEXT_NO_DISK_CACHE, CONTEXT_DEBUG = 1, 2
+CANCELLED = -13  # of STATUS
+PROBLEM_LINE_MAX = 192
 
 
 class Struct(ctypes.Structure):
     """A struct of the library: knows its size, and zero is the default of everything else."""
 
     def __init__(self, **fields):
-        super().__init__(struct_size=ctypes.sizeof(self), **fields)
+        super().__init__(**fields)
+        self.init()
+
+    def init(self):
+        """Sets struct_size, of structs inside too: elements of ctypes arrays are made without __init__."""
+        self.struct_size = ctypes.sizeof(self)
+        for field in self._fields_:
+            if issubclass(field[1], Struct):
+                getattr(self, field[0]).init()
 
 
 class DeviceInfo(Struct):
@@ -110,6 +125,84 @@ class CheckResult(Struct):
     ]  # fmt: skip
 
 
+class Statistics(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("n", c_int64), ("min", c_double), ("max", c_double), ("mean", c_double),
+        ("stdev", c_double), ("p50", c_double), ("p90", c_double), ("p95", c_double), ("p99", c_double),
+        ("p50_low", c_double), ("p50_high", c_double), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class CompareOptions(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("threshold", c_double), ("alpha", c_double), ("resamples", c_int32),
+        ("paired", c_int32), ("seed", c_uint64), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class Comparison(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("n", c_int64), ("paired", c_int32), ("verdict", c_int32), ("ratio", c_double),
+        ("low", c_double), ("high", c_double), ("p_slower", c_double), ("p_faster", c_double),
+        ("p_adjusted", c_double), ("threshold", c_double), ("alpha", c_double), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class BenchContender(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("kind", c_int32), ("reserved0", c_uint32), ("name", c_char_p),
+        ("device", c_char_p), ("variant", c_char_p), ("library", c_char_p), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class Limits(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("mma_tflops", c_double), ("gemm_tflops", c_double), ("read_gbps", c_double),
+        ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class DeviceHealth(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("sm_clock_mhz", c_int32), ("sm_clock_max_mhz", c_int32),
+        ("memory_clock_mhz", c_int32), ("temperature_c", c_int32), ("power_w", c_double), ("power_limit_w", c_double),
+        ("throttle_reasons", c_int64), ("driver", c_char * 32), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class BenchProgress(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("problem", c_int64), ("n_problems", c_int64), ("phase", c_char_p),
+        ("round", c_int64), ("seconds", c_double), ("precision", c_double), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+BenchProgressFn = ctypes.CFUNCTYPE(c_int, POINTER(BenchProgress), c_void_p)
+
+
+class BenchOptions(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("mode", c_int32), ("cold", c_int32), ("inputs", c_int32), ("copies", c_int32),
+        ("seed", c_uint64), ("precision", c_double), ("warmup_seconds", c_double), ("max_seconds", c_double),
+        ("min_samples", c_int32), ("max_samples", c_int32), ("oracle", c_int32), ("n_contenders", c_int32),
+        ("contenders", POINTER(BenchContender)), ("limits", POINTER(Limits)), ("compare", POINTER(CompareOptions)),
+        ("progress", BenchProgressFn), ("progress_user", c_void_p), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class BenchResult(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("samples", POINTER(c_double)), ("samples_size", c_int64), ("status", c_int32),
+        ("checked", c_int32), ("error", c_char * 256), ("name", c_char * 64), ("variant", c_char * 128),
+        ("library", c_char * 64), ("kernel_hash", c_uint64), ("registers", c_int32), ("spill_bytes", c_int32),
+        ("smem_bytes", c_int32), ("blocks", c_int32), ("max_error", c_double), ("max_allowed", c_double),
+        ("oracle", c_char * 32), ("mode", c_int32), ("cold", c_int32), ("copies", c_int32), ("calls", c_int32),
+        ("stop", c_int32), ("reserved0", c_int32), ("seconds", c_double), ("stats", Statistics),
+        ("against", Comparison), ("tflops", c_double), ("gbps", c_double), ("percent_matrix", c_double),
+        ("percent_read", c_double), ("before", DeviceHealth), ("after", DeviceHealth), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
 STRUCTS = {
     "fl4_device_info": DeviceInfo,
     "fl4_context_options": ContextOptions,
@@ -119,6 +212,15 @@ STRUCTS = {
     "fl4_plan_info": PlanInfo,
     "fl4_check_options": CheckOptions,
     "fl4_check_result": CheckResult,
+    "fl4_statistics": Statistics,
+    "fl4_compare_options": CompareOptions,
+    "fl4_comparison": Comparison,
+    "fl4_bench_contender": BenchContender,
+    "fl4_limits": Limits,
+    "fl4_device_health": DeviceHealth,
+    "fl4_bench_progress": BenchProgress,
+    "fl4_bench_options": BenchOptions,
+    "fl4_bench_result": BenchResult,
 }
 
 status, context, stream = c_int, c_void_p, c_void_p
@@ -138,6 +240,7 @@ FUNCTIONS = {
     "fl4_problem_parse": (status, [c_char_p, POINTER(Problem)]),
     "fl4_problem_format": (status, [POINTER(Problem), c_char_p, c_size_t]),
     "fl4_problem_flops": (c_double, [POINTER(Problem)]),
+    "fl4_problem_bytes": (c_double, [POINTER(Problem)]),
     "fl4_attention_forward": (status, [context, POINTER(AttentionArgs), stream]),
     "fl4_attention_prepare": (status, [context, POINTER(AttentionArgs)]),
     "fl4_attention_workspace_size": (status, [context, POINTER(AttentionArgs), POINTER(c_size_t)]),
@@ -146,9 +249,24 @@ FUNCTIONS = {
     "fl4_oracle_cublas": (status, [context, POINTER(AttentionArgs), c_void_p, c_void_p, c_void_p, stream]),
     "fl4_inputs_name": (c_char_p, [c_int]),
     "fl4_check": (status, [context, POINTER(Problem), POINTER(CheckOptions), POINTER(CheckResult)]),
+    "fl4_shapes_name": (c_char_p, [c_size_t]),
+    "fl4_shapes_what": (c_char_p, [c_char_p]),
     "fl4_shapes_count": (c_size_t, [c_char_p]),
     "fl4_shapes_line": (c_char_p, [c_char_p, c_size_t]),
-}
+    "fl4_shapes_note": (c_char_p, [c_char_p, c_size_t]),
+    "fl4_statistics_compute": (status, [doubles, c_int64, POINTER(Statistics)]),
+    "fl4_verdict_name": (c_char_p, [c_int]),
+    "fl4_compare_samples": (
+        status, [doubles, c_int64, doubles, c_int64, POINTER(CompareOptions), POINTER(Comparison)],
+    ),
+    "fl4_compare_judge": (status, [POINTER(POINTER(Comparison)), c_int64]),
+    "fl4_bench_mode_name": (c_char_p, [c_int]),
+    "fl4_bench_stop_name": (c_char_p, [c_int]),
+    "fl4_bench": (status, [context, POINTER(Problem), c_int64, POINTER(BenchOptions), POINTER(BenchResult)]),
+    "fl4_bench_limits": (status, [context, POINTER(Limits)]),
+    "fl4_context_get_health": (status, [context, POINTER(DeviceHealth)]),
+    "fl4_throttle_text": (c_char_p, [c_int64, c_char_p]),
+}  # fmt: skip
 
 
 def _load():

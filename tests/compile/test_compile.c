@@ -87,6 +87,38 @@ START_TEST(oracle)
 }
 END_TEST
 
+/* Instructions of a cubin by their opcode: the low 12 bits of each 16 bytes. */
+static int count_opcode(const fl4__cubin *cubin, unsigned opcode)
+{
+  int n = 0;
+  for (size_t at = 0; at + 16 <= cubin->size; at += 16) {
+    uint16_t low;
+    memcpy(&low, (const char *)cubin->data + at, sizeof low);
+    n += (low & 0xfff) == opcode;
+  }
+  return n;
+}
+
+/* What measures the machine: nothing is spilled, and the work has not been optimised away. */
+START_TEST(limits_and_timer)
+{
+  enum { HMMA = 0x23c, LDG = 0x981 };
+  static const char *const options[] = {"-DFL4_BF16=0"};
+  fl4__cubin cubin = {0};
+  ck_assert_fl4(compile("limits.cu", options, 1, &cubin));
+  ck_assert_int_eq(cubin.resources.spill_bytes, 0);
+  ck_assert_int_le(cubin.resources.registers, 128);
+  ck_assert_int_ge(count_opcode(&cubin, HMMA), 16);
+  ck_assert_int_eq(count_opcode(&cubin, HMMA) % 16, 0);
+  ck_assert_int_ge(count_opcode(&cubin, LDG), 8);
+  fl4__cubin_free(&cubin);
+  ck_assert_fl4(compile("timer.cu", NULL, 0, &cubin));
+  ck_assert_int_eq(cubin.resources.spill_bytes, 0);
+  ck_assert_int_eq(count_opcode(&cubin, LDG), 1); /* of the gate */
+  fl4__cubin_free(&cubin);
+}
+END_TEST
+
 /* A configuration that the table does not allow is refused by the kernel itself, by name. */
 START_TEST(bad_configuration)
 {
@@ -114,6 +146,7 @@ static Suite *suite(void)
   tcase_add_test(defaults, bf16);
   tcase_add_test(defaults, debug_build);
   tcase_add_test(defaults, oracle);
+  tcase_add_test(defaults, limits_and_timer);
   tcase_add_loop_test(defaults, bad_configuration, 0, 5);
   suite_add_tcase(s, defaults);
   return s;

@@ -40,9 +40,9 @@ START_TEST(parity)
   check(fl4_shapes_line("parity", (size_t)_i), FL4_INPUTS_NORMAL);
 }
 END_TEST
-START_TEST(stress)
+START_TEST(extreme)
 {
-  check(fl4_shapes_line("stress", (size_t)_i), FL4_INPUTS_NORMAL);
+  check(fl4_shapes_line("extreme", (size_t)_i), FL4_INPUTS_NORMAL);
 }
 END_TEST
 
@@ -136,7 +136,7 @@ static Suite *suite(void)
   tcase_add_test(t, groups_and_layouts);
   tcase_add_loop_test(t, variants, 0, 10);
   tcase_add_loop_test(t, parity, 0, (int)fl4_shapes_count("parity"));
-  tcase_add_loop_test(t, stress, 0, (int)fl4_shapes_count("stress"));
+  tcase_add_loop_test(t, extreme, 0, (int)fl4_shapes_count("extreme"));
   suite_add_tcase(s, t);
   return s;
 }

@@ -164,12 +164,158 @@ static void checks(void)
   FIELD(fl4_check_result, reserved);
 }
 
+static void statistics(void)
+{
+  STRUCT(fl4_statistics);
+  FIELD(fl4_statistics, struct_size);
+  FIELD(fl4_statistics, n);
+  FIELD(fl4_statistics, min);
+  FIELD(fl4_statistics, max);
+  FIELD(fl4_statistics, mean);
+  FIELD(fl4_statistics, stdev);
+  FIELD(fl4_statistics, p50);
+  FIELD(fl4_statistics, p90);
+  FIELD(fl4_statistics, p95);
+  FIELD(fl4_statistics, p99);
+  FIELD(fl4_statistics, p50_low);
+  FIELD(fl4_statistics, p50_high);
+  FIELD(fl4_statistics, reserved);
+
+  STRUCT(fl4_compare_options);
+  FIELD(fl4_compare_options, struct_size);
+  FIELD(fl4_compare_options, threshold);
+  FIELD(fl4_compare_options, alpha);
+  FIELD(fl4_compare_options, resamples);
+  FIELD(fl4_compare_options, paired);
+  FIELD(fl4_compare_options, seed);
+  FIELD(fl4_compare_options, reserved);
+
+  STRUCT(fl4_comparison);
+  FIELD(fl4_comparison, struct_size);
+  FIELD(fl4_comparison, n);
+  FIELD(fl4_comparison, paired);
+  FIELD(fl4_comparison, verdict);
+  FIELD(fl4_comparison, ratio);
+  FIELD(fl4_comparison, low);
+  FIELD(fl4_comparison, high);
+  FIELD(fl4_comparison, p_slower);
+  FIELD(fl4_comparison, p_faster);
+  FIELD(fl4_comparison, p_adjusted);
+  FIELD(fl4_comparison, threshold);
+  FIELD(fl4_comparison, alpha);
+  FIELD(fl4_comparison, reserved);
+}
+
+static void benchmarks(void)
+{
+  STRUCT(fl4_bench_contender);
+  FIELD(fl4_bench_contender, struct_size);
+  FIELD(fl4_bench_contender, kind);
+  FIELD(fl4_bench_contender, reserved0);
+  FIELD(fl4_bench_contender, name);
+  FIELD(fl4_bench_contender, device);
+  FIELD(fl4_bench_contender, variant);
+  FIELD(fl4_bench_contender, library);
+  FIELD(fl4_bench_contender, reserved);
+
+  STRUCT(fl4_limits);
+  FIELD(fl4_limits, struct_size);
+  FIELD(fl4_limits, mma_tflops);
+  FIELD(fl4_limits, gemm_tflops);
+  FIELD(fl4_limits, read_gbps);
+  FIELD(fl4_limits, reserved);
+
+  STRUCT(fl4_device_health);
+  FIELD(fl4_device_health, struct_size);
+  FIELD(fl4_device_health, sm_clock_mhz);
+  FIELD(fl4_device_health, sm_clock_max_mhz);
+  FIELD(fl4_device_health, memory_clock_mhz);
+  FIELD(fl4_device_health, temperature_c);
+  FIELD(fl4_device_health, power_w);
+  FIELD(fl4_device_health, power_limit_w);
+  FIELD(fl4_device_health, throttle_reasons);
+  FIELD(fl4_device_health, driver);
+  FIELD(fl4_device_health, reserved);
+
+  STRUCT(fl4_bench_progress);
+  FIELD(fl4_bench_progress, struct_size);
+  FIELD(fl4_bench_progress, problem);
+  FIELD(fl4_bench_progress, n_problems);
+  FIELD(fl4_bench_progress, phase);
+  FIELD(fl4_bench_progress, round);
+  FIELD(fl4_bench_progress, seconds);
+  FIELD(fl4_bench_progress, precision);
+  FIELD(fl4_bench_progress, reserved);
+
+  STRUCT(fl4_bench_options);
+  FIELD(fl4_bench_options, struct_size);
+  FIELD(fl4_bench_options, mode);
+  FIELD(fl4_bench_options, cold);
+  FIELD(fl4_bench_options, inputs);
+  FIELD(fl4_bench_options, copies);
+  FIELD(fl4_bench_options, seed);
+  FIELD(fl4_bench_options, precision);
+  FIELD(fl4_bench_options, warmup_seconds);
+  FIELD(fl4_bench_options, max_seconds);
+  FIELD(fl4_bench_options, min_samples);
+  FIELD(fl4_bench_options, max_samples);
+  FIELD(fl4_bench_options, oracle);
+  FIELD(fl4_bench_options, n_contenders);
+  FIELD(fl4_bench_options, contenders);
+  FIELD(fl4_bench_options, limits);
+  FIELD(fl4_bench_options, compare);
+  FIELD(fl4_bench_options, progress);
+  FIELD(fl4_bench_options, progress_user);
+  FIELD(fl4_bench_options, reserved);
+
+  STRUCT(fl4_bench_result);
+  FIELD(fl4_bench_result, struct_size);
+  FIELD(fl4_bench_result, samples);
+  FIELD(fl4_bench_result, samples_size);
+  FIELD(fl4_bench_result, status);
+  FIELD(fl4_bench_result, checked);
+  FIELD(fl4_bench_result, error);
+  FIELD(fl4_bench_result, name);
+  FIELD(fl4_bench_result, variant);
+  FIELD(fl4_bench_result, library);
+  FIELD(fl4_bench_result, kernel_hash);
+  FIELD(fl4_bench_result, registers);
+  FIELD(fl4_bench_result, spill_bytes);
+  FIELD(fl4_bench_result, smem_bytes);
+  FIELD(fl4_bench_result, blocks);
+  FIELD(fl4_bench_result, max_error);
+  FIELD(fl4_bench_result, max_allowed);
+  FIELD(fl4_bench_result, oracle);
+  FIELD(fl4_bench_result, mode);
+  FIELD(fl4_bench_result, cold);
+  FIELD(fl4_bench_result, copies);
+  FIELD(fl4_bench_result, calls);
+  FIELD(fl4_bench_result, stop);
+  FIELD(fl4_bench_result, reserved0);
+  FIELD(fl4_bench_result, seconds);
+  FIELD(fl4_bench_result, stats);
+  FIELD(fl4_bench_result, against);
+  FIELD(fl4_bench_result, tflops);
+  FIELD(fl4_bench_result, gbps);
+  FIELD(fl4_bench_result, percent_matrix);
+  FIELD(fl4_bench_result, percent_read);
+  FIELD(fl4_bench_result, before);
+  FIELD(fl4_bench_result, after);
+  FIELD(fl4_bench_result, reserved);
+}
+
 static void constants(void)
 {
 #define STATUS(name, value, text) printf("value FL4_%s %d\n", #name, (int)FL4_##name);
   FL4_STATUS_MAP(STATUS)
 #define INPUTS(name, text, what) printf("value FL4_INPUTS_%s %d\n", #name, (int)FL4_INPUTS_##name);
   FL4_INPUTS_MAP(INPUTS)
+#define VERDICT(name, text) printf("value FL4_VERDICT_%s %d\n", #name, (int)FL4_VERDICT_##name);
+  FL4_VERDICT_MAP(VERDICT)
+#define MODE(name, text, what) printf("value FL4_BENCH_%s %d\n", #name, (int)FL4_BENCH_##name);
+  FL4_BENCH_MODE_MAP(MODE)
+#define STOP(name, text) printf("value FL4_BENCH_STOP_%s %d\n", #name, (int)FL4_BENCH_STOP_##name);
+  FL4_BENCH_STOP_MAP(STOP)
   VALUE(FL4_ABI_VERSION);
   VALUE(FL4_DTYPE_FP16);
   VALUE(FL4_DTYPE_BF16);
@@ -188,6 +334,12 @@ static void constants(void)
   VALUE(FL4_KERNEL_FROM_DISK);
   VALUE(FL4_CONTEXT_NO_DISK_CACHE);
   VALUE(FL4_CONTEXT_DEBUG);
+  VALUE(FL4_ORACLE_AUTO);
+  VALUE(FL4_ORACLE_FP64);
+  VALUE(FL4_ORACLE_CUBLAS);
+  VALUE(FL4_CONTENDER_FORWARD);
+  VALUE(FL4_CONTENDER_ORACLE);
+  VALUE(FL4_PROBLEM_LINE_MAX);
 }
 
 int main(void)
@@ -196,6 +348,8 @@ int main(void)
   problems();
   attention();
   checks();
+  statistics();
+  benchmarks();
   constants();
   return 0;
 }

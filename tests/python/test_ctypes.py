@@ -74,13 +74,17 @@ class Layout(unittest.TestCase):
         c = {name: int(value) for name, value in self.c["value"]}
         short = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
         mine = {"FL4_ABI_VERSION": _api.ABI_VERSION, "FL4_CONTEXT_NO_DISK_CACHE": _api.CONTEXT_NO_DISK_CACHE,
-                "FL4_CONTEXT_DEBUG": _api.CONTEXT_DEBUG}  # fmt: skip
+                "FL4_CONTEXT_DEBUG": _api.CONTEXT_DEBUG, "FL4_PROBLEM_LINE_MAX": _api.PROBLEM_LINE_MAX}  # fmt: skip
         mine.update({f"FL4_{name}": value for value, name in _api.STATUS.items()})
         mine.update({f"FL4_DTYPE_{s.upper()}": _api.DTYPES.index(name) for s, name in short.items()})
         for prefix, names in (("MASK", _api.MASKS), ("LAYOUT", _api.LAYOUTS), ("DEVICE", _api.DEVICE_KINDS),
-                              ("KERNEL", _api.ORIGINS), ("INPUTS", _api.INPUTS)):  # fmt: skip
+                              ("KERNEL", _api.ORIGINS), ("INPUTS", _api.INPUTS), ("ORACLE", _api.ORACLES),
+                              ("VERDICT", _api.VERDICTS), ("BENCH", _api.BENCH_MODES),
+                              ("CONTENDER", _api.CONTENDER_KINDS),
+                              ("BENCH_STOP", ("none", *_api.BENCH_STOPS[1:]))):  # fmt: skip
             mine.update({f"FL4_{prefix}_{n.upper().replace(' ', '_')}": i for i, n in enumerate(names)})
         self.assertEqual(c, mine)
+        self.assertEqual(_api.STATUS[_api.CANCELLED], "CANCELLED")
 
     def test_functions(self):
         exported = pathlib.Path(os.environ["SYMBOLS"]).read_text().split()
@@ -89,8 +93,15 @@ class Layout(unittest.TestCase):
     def test_names(self):
         for status, name in _api.STATUS.items():
             self.assertEqual(_api.lib.fl4_status_name(status), f"FL4_{name}".encode())
-        for index, name in enumerate(_api.INPUTS):
-            self.assertEqual(_api.lib.fl4_inputs_name(index), name.encode())
+        for function, names in ((_api.lib.fl4_inputs_name, _api.INPUTS), (_api.lib.fl4_verdict_name, _api.VERDICTS),
+                                (_api.lib.fl4_bench_mode_name, _api.BENCH_MODES),
+                                (_api.lib.fl4_bench_stop_name, _api.BENCH_STOPS)):  # fmt: skip
+            self.assertEqual([function(i) for i in range(len(names) + 1)], [*(n.encode() for n in names), None])
+
+    def test_structs_inside(self):
+        result = _api.BenchResult()
+        for struct in (result, result.stats, result.against, result.before, result.after):
+            self.assertEqual(struct.struct_size, ctypes.sizeof(struct))
 
     def test_version(self):
         pyproject = (ROOT / "python" / "pyproject.toml").read_text()

@@ -74,7 +74,7 @@ class Usage(Cli):
 
         check("unknown size 'x' at column 3", "--problem", "b2x3")
         check("fl4_problem.D: is 7", "--problem", SMALL, "--problem", "hq1sq1d7")
-        check("unknown set \"smok\"; sets are smoke parity stress demo", "--shapes", "smok")
+        check("unknown set \"smok\"; sets are canonical l4", "--shapes", "smok")
         check('--oracle: is "me", must be auto, fp64 or cublas', "--oracle", "me")
         check("unknown kind \"odd\"; kinds are all normal peaked", "--inputs", "odd")
         check("unknown family 'warp'", "--variant", "warp")
@@ -160,7 +160,8 @@ class Check(Cli):
         got = self.expect(0, "check", "--device", "host", "--problem", SMALL, "--inputs", "all", "--json")
         rows = json.loads(got.stdout)["results"]
         self.assertEqual([r["inputs"] for r in rows],
-                         ["normal", "peaked", "onehot", "large", "equal", "sink", "growing", "shrinking"])
+                         ["normal", "peaked", "onehot", "large", "equal", "sink", "growing", "shrinking",
+                          "mixed"])
         got = self.expect(0, "check", "--device", "host", "--problem", SMALL, "--inputs", "sink", "--json")
         self.assertEqual([r["inputs"] for r in json.loads(got.stdout)["results"]], ["sink"])
 

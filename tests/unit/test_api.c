@@ -287,7 +287,7 @@ START_TEST(check_arguments)
   CHECK_REFUSED(bad_p.reserved[1] = 1, "fl4_problem.reserved[1]: is 1");
   CHECK_REFUSED(bad_p.layout = 4, "fl4_problem.layout: is 4");
   CHECK_REFUSED(bad_o.struct_size = 0, "fl4_check_options.struct_size: is 0");
-  CHECK_REFUSED(bad_o.inputs = FL4_INPUTS_COUNT, "fl4_check_options.inputs: is 8");
+  CHECK_REFUSED(bad_o.inputs = FL4_INPUTS_COUNT, "fl4_check_options.inputs: is 9");
   CHECK_REFUSED(bad_o.inputs = -1, "fl4_check_options.inputs: is -1");
   CHECK_REFUSED(bad_o.oracle = 3, "fl4_check_options.oracle: is 3");
   CHECK_REFUSED(bad_o.oracle = -1, "fl4_check_options.oracle: is -1");

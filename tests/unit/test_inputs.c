@@ -220,10 +220,47 @@ START_TEST(slopes_rise_and_fall)
 }
 END_TEST
 
+static void ck_assert_same_head(const data *x, const data *y, int64_t b, int64_t h, int64_t hk)
+{
+  for (int64_t s = 0; s < 9; s++)
+    for (int64_t d = 0; d < 16; d++) {
+      ck_assert_double_eq(element(x, &x->at.q, b, h, s, d), element(y, &y->at.q, b, h, s, d));
+      ck_assert_double_eq(element(x, &x->at.k, b, hk, s, d), element(y, &y->at.k, b, hk, s, d));
+      ck_assert_double_eq(element(x, &x->at.v, b, hk, s, d), element(y, &y->at.v, b, hk, s, d));
+    }
+}
+
+/* Query heads go with their key/value head, which are counted through the batch. */
+static const char *const mixed_lines[] = {"b2hq8sq9d16", "b2hq12hkv6sq9d16", "b2hq10hkv5sq9d16", "b9hq4hkv1sq9d16",
+                                          "b3hq6hkv3sq9d16:bf16:causal:packed"};
+enum { N_MIXED = sizeof mixed_lines / sizeof mixed_lines[0] };
+
+START_TEST(mixed_takes_each_kind_in_turn)
+{
+  static const fl4_inputs kinds[] = {FL4_INPUTS_NORMAL, FL4_INPUTS_SINK, FL4_INPUTS_GROWING, FL4_INPUTS_PEAKED};
+  data x = make_data(mixed_lines[_i], FL4_INPUTS_MIXED, 8);
+  for (int kind = 0; kind < 4; kind++) {
+    data y = make_data(mixed_lines[_i], kinds[kind], 8);
+    int heads = 0;
+    for (int64_t b = 0; b < x.p.B; b++)
+      for (int64_t h = 0; h < x.p.Hq; h++) {
+        const int64_t hk = h / (x.p.Hq / x.p.Hkv);
+        if ((b * x.p.Hkv + hk) % 4 != kind) continue;
+        ck_assert_same_head(&x, &y, b, h, hk);
+        heads++;
+      }
+    ck_assert_int_gt(heads, 0);
+    free(y.buffer);
+  }
+  free(x.buffer);
+}
+END_TEST
+
 START_TEST(inputs_have_names)
 {
   ck_assert_str_eq(fl4_inputs_name(FL4_INPUTS_NORMAL), "normal");
   ck_assert_str_eq(fl4_inputs_name(FL4_INPUTS_SHRINKING), "shrinking");
+  ck_assert_str_eq(fl4_inputs_name(FL4_INPUTS_MIXED), "mixed");
   for (int i = 0; i < FL4_INPUTS_COUNT; i++) ck_assert_ptr_nonnull(fl4_inputs_name((fl4_inputs)i));
   ck_assert_ptr_null(fl4_inputs_name(FL4_INPUTS_COUNT));
   ck_assert_ptr_null(fl4_inputs_name((fl4_inputs)-1));
@@ -312,6 +349,7 @@ static Suite *suite(void)
   tcase_add_test(t, equal_scores_are_equal);
   tcase_add_test(t, sink_leads_by_ten);
   tcase_add_test(t, slopes_rise_and_fall);
+  tcase_add_loop_test(t, mixed_takes_each_kind_in_turn, 0, N_MIXED);
   tcase_add_test(t, inputs_have_names);
   suite_add_tcase(s, t);
 

@@ -164,6 +164,65 @@ START_TEST(context_survives)
 }
 END_TEST
 
+/* A benchmark goes on with what can go on: the failure is its own, or some results', or there are fewer sets. */
+static fl4_status benchmark(int *failed, int *fewer)
+{
+  enum { N = 3 };
+  fl4_problem problems[2] = {FL4_PROBLEM_INIT, FL4_PROBLEM_INIT};
+  fl4_bench_contender contenders[N] = {FL4_BENCH_CONTENDER_INIT, FL4_BENCH_CONTENDER_INIT, FL4_BENCH_CONTENDER_INIT};
+  fl4_bench_result results[2 * N];
+  double samples[8];
+  for (int i = 0; i < 2 * N; i++) results[i] = (fl4_bench_result)FL4_BENCH_RESULT_INIT;
+  results[4].samples = samples, results[4].samples_size = 8;
+  contenders[1].variant = "host:bm=4";
+  contenders[2].kind = FL4_CONTENDER_ORACLE;
+  fl4_bench_options options = FL4_BENCH_OPTIONS_INIT;
+  options.contenders = contenders, options.n_contenders = N, options.copies = 2;
+  options.min_samples = options.max_samples = 8, options.warmup_seconds = 1e-6;
+  fl4_context *ctx = NULL;
+  fl4_context_options context_options = FL4_CONTEXT_OPTIONS_INIT;
+  context_options.device = "host", context_options.cache_dir = "x";
+  fl4_status status = fl4_problem_parse("hq2sq8d8:lse", &problems[0]);
+  if (status == FL4_OK) status = fl4_problem_parse("hq1sq9d16:bf16", &problems[1]);
+  if (status == FL4_OK) status = fl4_context_create(&ctx, &context_options);
+  if (status == FL4_OK) status = fl4_bench(ctx, problems, 2, &options, results);
+  fl4_context_destroy(&ctx);
+  if (status != FL4_OK) return status;
+
+  *failed = *fewer = 0;
+  for (int i = 0; i < 2 * N; i++) {
+    *failed += results[i].status == FL4_OUT_OF_MEMORY && strstr(results[i].error, "memory");
+    *fewer += results[i].status == FL4_OK && results[i].copies < 2;
+    if (results[i].status == FL4_OK && !results[i].checked) return FL4_INTERNAL;
+    if (results[i].status != FL4_OK && results[i].status != FL4_OUT_OF_MEMORY) return FL4_INTERNAL;
+  }
+  return FL4_OK;
+}
+
+START_TEST(benchmark_notices_each)
+{
+  for (int n = 1;; n++) {
+    ck_assert_int_lt(n, 10000);
+    int failed = 0, fewer = 0;
+    const int before = atomic_load(&live);
+    atomic_store(&failures, 0);
+    atomic_store(&countdown, n);
+    const fl4_status status = benchmark(&failed, &fewer);
+    const bool hit = atomic_load(&failures) > 0;
+    atomic_store(&countdown, -1);
+    ck_assert_msg(atomic_load(&live) == before, "allocation %d: %d blocks leaked", n, atomic_load(&live) - before);
+    if (!hit) {
+      ck_assert_fl4(status);
+      ck_assert_int_eq(failed, 0);
+      ck_assert_int_gt(n, 50);
+      break;
+    }
+    ck_assert_msg(status == FL4_OUT_OF_MEMORY || (status == FL4_OK && failed + fewer > 0), "allocation %d: %s: %s", n,
+                  fl4_status_name(status), fl4_last_error());
+  }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
   Suite *suite = suite_create("oom");
@@ -172,6 +231,7 @@ static Suite *make_suite(void)
   atomic_store(&countdown, -1);
   tcase_add_test(c, each_allocation_may_fail);
   tcase_add_test(c, context_survives);
+  tcase_add_test(c, benchmark_notices_each);
   suite_add_tcase(suite, c);
   return suite;
 }

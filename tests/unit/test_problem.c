@@ -222,6 +222,7 @@ START_TEST(format_refuses)
     bad.field = (value);                                                                                               \
     ck_assert_fl4_fails(fl4_problem_format(&bad, line, sizeof line), FL4_INVALID_ARGUMENT, words);                     \
     ck_assert_double_eq(fl4_problem_flops(&bad), 0);                                                                   \
+    ck_assert_double_eq(fl4_problem_bytes(&bad), 0);                                                                   \
   } while (0)
   REFUSED(struct_size, 0, "fl4_problem.struct_size: is 0");
   REFUSED(dtype, 3, "fl4_problem.dtype: is 3");
@@ -348,46 +349,26 @@ START_TEST(knows_dtypes)
 }
 END_TEST
 
-/* Every line of every set is read, is as it would be written, and stands there once. */
-START_TEST(shape_sets_are_canonical)
+START_TEST(counts_bytes)
 {
-  static const char *const sets[] = {"smoke", "parity", "stress", "demo", "demo-host"};
-  for (size_t s = 0; s < sizeof sets / sizeof sets[0]; s++) {
-    size_t n = fl4_shapes_count(sets[s]);
-    ck_assert_uint_ge(n, 4);
-    for (size_t i = 0; i < n; i++) {
-      const char *line = fl4_shapes_line(sets[s], i);
-      char again[FL4_PROBLEM_LINE_MAX];
-      fl4_problem p = parsed(line);
-      ck_assert_fl4(fl4_problem_format(&p, again, sizeof again));
-      ck_assert_str_eq(line, again);
-      ck_assert_int_ne(p.dtype, FL4_DTYPE_FP32); /* GPUs run the sets too */
-      for (size_t k = 0; k < i; k++) ck_assert_str_ne(line, fl4_shapes_line(sets[s], k));
-    }
-    ck_assert_ptr_null(fl4_shapes_line(sets[s], n));
+  static const struct {
+    const char *line;
+    double bytes;
+  } cases[] = {
+      {"hq1sq1d8", 2 * (8 + 8 + 8 + 8)},
+      {"b3hq4hkv2sq17sk5d16", 2 * 16.0 * 3 * (2 * 4 * 17 + 2 * 2 * 5)},
+      {"b3hq4hkv2sq17sk5d16:bf16:causal", 2 * 16.0 * 3 * (2 * 4 * 17 + 2 * 2 * 5)},
+      {"b3hq4hkv2sq17sk5d16:fp32", 4 * 16.0 * 3 * (2 * 4 * 17 + 2 * 2 * 5)},
+      {"b3hq4hkv2sq17sk5d16:lse:odd", 2 * 16.0 * 3 * (2 * 4 * 17 + 2 * 2 * 5) + 4.0 * 3 * 4 * 17},
+      {"b64hq32hkv8sq1sk131072d128:bf16", 2 * 128.0 * 64 * (2 * 32 + 2 * 8 * 131072.0)},
+      {"b0hq1sq4d8:lse", 0},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    fl4_problem p = parsed(cases[i].line);
+    ck_assert_msg(fl4_problem_bytes(&p) == cases[i].bytes, "%s: %.0f, not %.0f", cases[i].line, fl4_problem_bytes(&p),
+                  cases[i].bytes);
   }
-  ck_assert_uint_eq(fl4_shapes_count("parity"), 384);
-  ck_assert_uint_eq(fl4_shapes_count("none"), 0);
-  ck_assert_uint_eq(fl4_shapes_count(NULL), 0);
-  ck_assert_ptr_null(fl4_shapes_line("none", 0));
-  ck_assert_ptr_null(fl4_shapes_line(NULL, 0));
-}
-END_TEST
-
-/* The parity grid is what it says: each combination is there. */
-START_TEST(parity_is_the_whole_grid)
-{
-  static const int64_t Ds[] = {64, 80, 96, 128}, Ss[] = {128, 512, 1024, 2048}, Bs[] = {1, 4, 8}, Hs[] = {8, 16};
-  int found = 0;
-  for (size_t i = 0; i < fl4_shapes_count("parity"); i++) {
-    fl4_problem p = parsed(fl4_shapes_line("parity", i));
-    bool d = false, s = false, b = false, h = false;
-    for (int k = 0; k < 4; k++) d |= p.D == Ds[k], s |= p.Sq == Ss[k];
-    for (int k = 0; k < 3; k++) b |= p.B == Bs[k];
-    for (int k = 0; k < 2; k++) h |= p.Hq == Hs[k];
-    found += d && s && b && h && p.Sk == p.Sq && p.Hkv == p.Hq && !p.lse && !p.layout && p.scale == 0;
-  }
-  ck_assert_int_eq(found, 2 * 4 * 4 * 3 * 2 * 2); /* all are of the grid, and no two are equal */
+  ck_assert_double_eq(fl4_problem_bytes(NULL), 0);
 }
 END_TEST
 
@@ -406,9 +387,8 @@ static Suite *make_suite(void)
   tcase_add_test(c, any_problem_comes_back);
   tcase_add_test(c, ignores_the_locale);
   tcase_add_test(c, counts_flops);
+  tcase_add_test(c, counts_bytes);
   tcase_add_test(c, knows_dtypes);
-  tcase_add_test(c, shape_sets_are_canonical);
-  tcase_add_test(c, parity_is_the_whole_grid);
   suite_add_tcase(suite, c);
   return suite;
 }

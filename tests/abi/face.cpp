@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// flashl4.hpp at work on the host device: what it returns is what the C functions say, and errors are thrown.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include <flashl4/flashl4.hpp>
+
+static int failures;
+
+static void expect(bool good, const char *what)
+{
+  if (!good) std::printf("not so: %s\n", what);
+  failures += !good;
+}
+
+template <class Call> static void expect_thrown(fl4_status status, const char *words, Call call)
+{
+  try {
+    call();
+    expect(false, words);
+  } catch (const fl4::error &failure) {
+    expect(failure.status() == status && std::strstr(failure.what(), words), failure.what());
+  }
+}
+
+static void contexts()
+{
+  fl4::context first("host"), ctx = std::move(first);
+  expect(ctx.device_info().kind == FL4_DEVICE_HOST, "a context that was moved works");
+  const fl4_problem problem = fl4::parse_problem("hq2sq16d16:bf16");
+  expect(fl4::format_problem(problem) == "hq2sq16d16:bf16", "problems go both ways");
+  expect(ctx.check(problem).passed, "the check passes");
+  expect_thrown(FL4_INVALID_ARGUMENT, "toaster", [] { fl4::context no("toaster"); });
+}
+
+static void samples()
+{
+  std::vector<double> base, slow;
+  for (int i = 0; i < 60; i++) base.push_back(100 + i % 7 * 0.1), slow.push_back(1.1 * base.back());
+  const fl4_statistics statistics = fl4::statistics(base);
+  expect(statistics.n == 60 && statistics.min == 100, "statistics");
+  fl4_compare_options options = FL4_COMPARE_OPTIONS_INIT;
+  options.paired = 1;
+  std::vector<fl4_comparison> both = {fl4::compare(base, slow, &options), fl4::compare(slow, base, &options)};
+  expect(both[0].verdict == FL4_VERDICT_SLOWER && both[1].verdict == FL4_VERDICT_FASTER, "comparisons");
+  for (fl4_comparison &comparison : both) comparison.verdict = FL4_VERDICT_AMBIGUOUS;
+  fl4::judge(both);
+  expect(both[0].verdict == FL4_VERDICT_SLOWER && both[1].verdict == FL4_VERDICT_FASTER, "judge fills verdicts in");
+  expect_thrown(FL4_INVALID_ARGUMENT, "samples[1]", [] { fl4::statistics({1, std::nan("")}); });
+}
+
+static int cancel(const fl4_bench_progress *progress, void *user)
+{
+  *static_cast<bool *>(user) = true;
+  return progress->problem == 1;
+}
+
+static void benchmarks()
+{
+  fl4::context ctx("host");
+  fl4_bench_contender contenders[2] = {FL4_BENCH_CONTENDER_INIT, FL4_BENCH_CONTENDER_INIT};
+  contenders[1].name = "again";
+  fl4_bench_options options = FL4_BENCH_OPTIONS_INIT;
+  options.contenders = contenders, options.n_contenders = 2;
+  options.max_seconds = 20, options.warmup_seconds = 0.001, options.max_samples = 12;
+  const std::vector<fl4_problem> problems(2, fl4::parse_problem("hq2sq16d16:bf16"));
+  const std::vector<fl4::bench_result> results = ctx.bench(problems, &options);
+  expect(results.size() == 4 && !std::strcmp(results[3].name, "again"), "a result for each problem and contender");
+  for (const fl4::bench_result &r : results) {
+    expect(r.status == FL4_OK && r.checked, r.error);
+    expect(!r.samples && r.times.size() == 12 && r.stats.n == 12, "as many times as samples");
+    expect(*std::min_element(r.times.begin(), r.times.end()) == r.stats.min, "the times are the samples");
+  }
+  expect(results[1].against.n == results[1].stats.n && results[0].against.n == 0, "the second is compared");
+
+  bool called = false;
+  options.progress = cancel, options.progress_user = &called;
+  const std::vector<fl4::bench_result> some = ctx.bench(problems, &options);
+  expect(called && some[0].stats.n > 0, "what was finished when cancelled holds");
+  expect(some[2].stop == FL4_BENCH_STOP_CANCELLED && some[2].times.empty(), "the rest says that it is none");
+  expect_thrown(FL4_INVALID_ARGUMENT, "problems", [&] { ctx.bench({}); });
+  expect(ctx.health().temperature_c == -1, "a host's temperature is unknown");
+}
+
+int main()
+{
+  contexts();
+  samples();
+  benchmarks();
+  return failures ? 1 : 0;
+}
