@@ -2,20 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Forward beside its peers on one GPU, paired in one run: PyTorch's FLASH (FlashAttention-2) and cuDNN.
 
-    tools/peers.py [--problem LINE]... [--variant V]... [--rounds N] [--out NAME]
+    tools/peers.py [--problem LINE]... [--shapes SET,...] [--variant V]... [--inputs KIND] [--rounds N] [--out NAME]
 
 Each contender is a CUDA graph of calls over rotating inputs. Rounds replay all of them in random order,
-so that clocks and temperature drift the same for all; the ratio peer/fl4 is the median over the rounds,
-with a bootstrap interval. Writes NAME.json (all samples) and NAME.md. Needs torch with CUDA, and
-libflashl4 (by its SONAME, or $FLASHL4_LIBRARY).
+so that clocks and temperature drift the same for all; intervals and verdicts are those of fl4_bench()
+(flashl4.compare), all problems judged together. Outputs are compared with each other before timing.
+Rates are also in percent of the device's limits, measured at the start. Writes NAME.json (all samples)
+and NAME.md. Needs torch with CUDA, and libflashl4 (by its SONAME, or $FLASHL4_LIBRARY).
 """
 import argparse
+import dataclasses
 import datetime
 import json
 import pathlib
 import random
 import re
-import statistics
 import subprocess
 import sys
 
@@ -27,29 +28,63 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import flashl4
 
-CANONICAL = [
-    "b4hq16sq2048d128:causal", "b1hq8sq4096d128:causal", "b8hq16sq1024d64",
-    "b4hq16sq4096d128", "b4hq16sq4096d128:causal", "b4hq16sq4096d64", "b4hq16sq4096d64:causal", "b1hq8sq512d64",
-]  # fmt: skip
 PEERS = {"fa2": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
 
 
-def parse(line):
-    """The sizes and words of a problem line that flashl4 has accepted."""
-    head, *words = line.split(":")
-    size = dict(re.findall(r"(hq|hkv|sq|sk|b|d)(\d+)", head))
-    size = {k: int(v) for k, v in size.items()}
-    size.setdefault("b", 1), size.setdefault("hkv", size["hq"]), size.setdefault("sk", size["sq"])
-    return size, "causal" in words, torch.bfloat16 if "bf16" in words else torch.float16
+@dataclasses.dataclass
+class Problem:
+    """A problem line that flashl4 has accepted, taken apart."""
+
+    line: str
+    b: int
+    hq: int
+    hkv: int
+    sq: int
+    sk: int
+    d: int
+    causal: bool
+    dtype: torch.dtype
+
+    @staticmethod
+    def parse(line):
+        head, *words = line.split(":")
+        unknown = set(words) - {"causal", "bf16", "fp16"}
+        if unknown:
+            raise SystemExit(f"{line}: PyTorch's backends are not timed with {', '.join(sorted(unknown))}")
+        size = {k: int(v) for k, v in re.findall(r"(hq|hkv|sq|sk|b|d)(\d+)", head)}
+        size.setdefault("b", 1), size.setdefault("hkv", size["hq"]), size.setdefault("sk", size["sq"])
+        return Problem(line, **size, causal="causal" in words, dtype=torch.bfloat16 if "bf16" in words else torch.float16)
+
+    def flops(self):
+        """4·D for each pair that the mask lets through; causal is aligned bottom-right."""
+        rows = range(self.sk - self.sq + 1, self.sk + 1) if self.causal else None
+        pairs = sum(max(0, r) for r in rows) if self.causal else self.sq * self.sk
+        return 4.0 * self.b * self.hq * self.d * pairs
+
+    def bytes(self):
+        """Q, K, V and O once each."""
+        return 2.0 * self.b * self.d * (2 * self.hq * self.sq + 2 * self.hkv * self.sk)
+
+    def peers_agree(self):
+        """PyTorch aligns its causal mask top-left: the same thing only for square problems."""
+        return not self.causal or self.sq == self.sk
 
 
-def inputs(line):
+def inputs(p, kind):
     """Sets of Q, K, V, enough of them that together they exceed the L2 cache."""
-    s, causal, dtype = parse(line)
-    elements = s["b"] * s["d"] * (s["hq"] * s["sq"] + 2 * s["hkv"] * s["sk"])
+    elements = p.b * p.d * (p.hq * p.sq + 2 * p.hkv * p.sk)
     n = max(1, min(8, 256_000_000 // (2 * elements)))
-    make = lambda h, length: torch.randn(s["b"], h, length, s["d"], device="cuda", dtype=dtype)
-    return [(make(s["hq"], s["sq"]), make(s["hkv"], s["sk"]), make(s["hkv"], s["sk"])) for _ in range(n)], causal
+
+    def make(heads, length):
+        return torch.randn(p.b, heads, length, p.d, device="cuda", dtype=p.dtype)
+
+    sets = [(make(p.hq, p.sq), make(p.hkv, p.sk), make(p.hkv, p.sk)) for _ in range(n)]
+    if kind == "sink":  # key 0 ten units above the rest, along a direction that all queries have
+        for q, k, _ in sets:
+            q[..., 0] = 4
+            k[..., 0] = 0
+            k[:, :, 0, 0] = 10 * p.d**0.5 / 4
+    return sets
 
 
 def capture(call, sets, calls):
@@ -68,22 +103,35 @@ def capture(call, sets, calls):
     return graph
 
 
-def contenders(sets, causal, contexts):
+def contenders(p, sets, contexts):
     """Name → call. A peer that refuses the problem is left out."""
     out = {}
     for name, ctx in contexts.items():
         o = torch.empty_like(sets[0][0])
-        out[name] = lambda q, k, v, ctx=ctx, o=o: ctx.forward(q, k, v, out=o, causal=causal)
+        out[name] = lambda q, k, v, ctx=ctx, o=o: ctx.forward(q, k, v, out=o, causal=p.causal)
     for name, backend in PEERS.items():
         def call(q, k, v, backend=backend):
             with sdpa_kernel(backend):
-                return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=q.shape[1] != k.shape[1])
+                return F.scaled_dot_product_attention(q, k, v, is_causal=p.causal, enable_gqa=q.shape[1] != k.shape[1])
+        if not p.peers_agree():
+            print(f"{p.line}: {name} has another causal mask", file=sys.stderr)
+            continue
         try:
             call(*sets[0])
             out[name] = call
         except RuntimeError as error:
-            print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+            print(f"{p.line}: {name}: {str(error).splitlines()[0]}", file=sys.stderr)
     return out
+
+
+def disagreement(calls, sets):
+    """Largest difference from the first peer's output, relative to its root mean square."""
+    outputs = {name: call(*sets[0]).float() for name, call in calls.items()}
+    base = next((outputs[name] for name in PEERS if name in outputs), None)
+    if base is None:
+        return {}
+    rms = base.pow(2).mean().sqrt().item() or 1.0
+    return {name: (o - base).abs().max().item() / rms for name, o in outputs.items()}
 
 
 def sample(graphs, calls, rounds):
@@ -101,67 +149,103 @@ def sample(graphs, calls, rounds):
     return times
 
 
-def ratio(peer, own):
-    """Median of the paired ratios and its 95 % bootstrap interval."""
-    pairs = [a / b for a, b in zip(peer, own)]
-    medians = sorted(statistics.median(random.choices(pairs, k=len(pairs))) for _ in range(1000))
-    return statistics.median(pairs), medians[25], medians[974]
+def measure(p, contexts, options, limits):
+    """Entries for the JSON file, a dict for each contender, with its comparisons beside it."""
+    sets = inputs(p, options.inputs)
+    calls = contenders(p, sets, contexts)
+    differ = disagreement(calls, sets)
+    n = max(1, min(50, int(2e-3 / max(p.flops() / 3e14, p.bytes() / 3e12))))
+    graphs = {name: capture(call, sets, n) for name, call in calls.items()}
+    times = sample(graphs, n, options.rounds)
+    matrix = max(limits.mma_tflops, limits.gemm_tflops)
+    entries = []
+    for name, us in times.items():
+        stats = flashl4.statistics(us)
+        entry = {"problem": p.line, "inputs": options.inputs, "contender": name, "us": us, "sets": len(sets), "calls": n}
+        entry["p50_us"], entry["p90_us"] = stats.p50, stats.p90
+        entry["tflops"], entry["gbps"] = p.flops() / stats.p50 / 1e6, p.bytes() / stats.p50 / 1e3
+        entry["percent_matrix"], entry["percent_read"] = 100 * entry["tflops"] / matrix, 100 * entry["gbps"] / limits.read_gbps
+        entry["differs_from_peer"] = differ.get(name)
+        comparisons = {}
+        if name not in PEERS:
+            entry["variant"] = contexts[name].plan(*sets[0], causal=p.causal).variant
+            comparisons = {q: flashl4.compare(us, times[q], paired=True) for q in PEERS if q in times}
+        entries.append((entry, comparisons))
+    return entries
 
 
-def environment():
+def environment(limits):
     query = "name,driver_version,clocks.sm,clocks.max.sm,power.draw,power.limit,temperature.gpu"
     smi = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True)
     return {
         "gpu": smi.stdout.strip() or torch.cuda.get_device_name(), "torch": torch.__version__,
         "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "flashl4": flashl4.version(),
-        "date": datetime.date.today().isoformat(), "command": " ".join(["tools/peers.py", *sys.argv[1:]]),
+        "limits": dataclasses.asdict(limits), "date": datetime.date.today().isoformat(),
+        "command": " ".join(["tools/peers.py", *sys.argv[1:]]),
     }  # fmt: skip
+
+
+def cell(comparison):
+    """Time of the peer / ours: above 1, we are faster. The verdict is about the peer."""
+    if comparison is None:
+        return "–"
+    ours = {"slower": "faster", "faster": "slower"}.get(comparison.verdict, comparison.verdict)
+    return f"{comparison.ratio:.3f} ({comparison.low:.3f}–{comparison.high:.3f}) {ours}"
+
+
+def write_markdown(path, info, results):
+    limits = info["limits"]
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f"`{info['command']}`, {info['date']}: {info['gpu']}; torch {info['torch']}, cuDNN {info['cudnn']}. ")
+        f.write(f"Limits: mma.sync {limits['mma_tflops']:.0f}, cuBLAS {limits['gemm_tflops']:.0f} TFLOP/s, ")
+        f.write(f"read {limits['read_gbps']:.0f} GB/s.\n\n")
+        f.write("| problem | contender | p50 µs | p90 µs | TFLOP/s | % | GB/s | % | FA2 / this | cuDNN / this |\n")
+        f.write("|---|---|---|---|---|---|---|---|---|---|\n")
+        for e, comparisons in results:
+            cells = [cell(comparisons.get(p)) if e["contender"] not in PEERS else "" for p in PEERS]
+            f.write(f"| {e['problem']} | {e.get('variant', e['contender'])} | {e['p50_us']:.1f} | {e['p90_us']:.1f} | "
+                    f"{e['tflops']:.1f} | {e['percent_matrix']:.1f} | {e['gbps']:.0f} | {e['percent_read']:.1f} | "
+                    f"{cells[0]} | {cells[1]} |\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--problem", action="append", help="problem line; repeatable (default: the canonical shapes)")
+    parser.add_argument("--problem", action="append", default=[], help="problem line; repeatable")
+    parser.add_argument("--shapes", default="", help="built-in sets, with commas (default: canonical, if no problem is given)")
     parser.add_argument("--variant", action="append", default=[], help="also time this variant; repeatable")
+    parser.add_argument("--inputs", choices=["normal", "sink"], default="normal")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--out", default="peers", help="result files, without ending")
     options = parser.parse_args()
     random.seed(1)
     torch.manual_seed(1)
 
+    sets = options.shapes or ("" if options.problem else "canonical")
+    lines = [line for name in filter(None, sets.split(",")) for line in flashl4.shapes(name)] + options.problem
+    if not lines:
+        parser.error(f"--shapes: no such set; sets are {' '.join(flashl4.shape_sets())}")
     contexts = {"fl4": flashl4.Context("cuda")}
     contexts.update({v: flashl4.Context("cuda", variant=v) for v in options.variant})
-    results, rows = [], []
-    for line in options.problem or CANONICAL:
-        sets, causal = inputs(line)
-        size = parse(line)[0]
-        flops = 4.0 * size["b"] * size["hq"] * size["sq"] * size["sk"] * size["d"] * (0.5 if causal else 1)
-        calls = max(2, min(50, int(2e-3 / (flops / 3e14))))
-        graphs = {}
-        for name, call in contenders(sets, causal, contexts).items():
-            try:
-                graphs[name] = capture(call, sets, calls)
-            except flashl4.Error as error:
-                print(f"{line}: {error}", file=sys.stderr)
-        times = sample(graphs, calls, options.rounds)
-        for name, us in times.items():
-            p50 = statistics.median(us)
-            entry = {"problem": line, "contender": name, "us": us, "p50_us": p50, "tflops": flops / p50 / 1e6}
-            if name not in PEERS:
-                entry["variant"] = contexts[name].plan(*sets[0], causal=causal).variant
-                entry["ratios"] = {p: ratio(times[p], us) for p in PEERS if p in times}
-            results.append(entry)
-            text = " ".join(f"{p}/this {m:.3f} [{lo:.3f}, {hi:.3f}]" for p, (m, lo, hi) in entry.get("ratios", {}).items())
-            print(f"{line:30s} {entry.get('variant', name):60s} {p50:9.1f} us {entry['tflops']:6.1f} TFLOP/s  {text}", flush=True)
-            rows.append((line, entry.get("variant", name), p50, entry["tflops"], entry.get("ratios", {})))
-        del graphs
-    info = environment()
-    pathlib.Path(options.out + ".json").write_text(json.dumps({"environment": info, "results": results}, indent=1))
-    with open(options.out + ".md", "w") as f:
-        f.write(f"`{info['command']}`, {info['date']}: {info['gpu']}; torch {info['torch']}, cuDNN {info['cudnn']}\n\n")
-        f.write("| problem | contender | p50 µs | TFLOP/s | FA2 / this | cuDNN / this |\n|---|---|---|---|---|---|\n")
-        for line, name, p50, tflops, ratios in rows:
-            cells = [f"{ratios[p][0]:.3f} ({ratios[p][1]:.3f}–{ratios[p][2]:.3f})" if p in ratios else "" for p in PEERS]
-            f.write(f"| {line} | {name} | {p50:.1f} | {tflops:.1f} | {cells[0]} | {cells[1]} |\n")
+    limits = contexts["fl4"].limits()
+    results = []
+    for line in lines:
+        entries = measure(Problem.parse(line), contexts, options, limits)
+        for e, comparisons in entries:
+            text = "  ".join(f"{q}/this {cell(c)}" for q, c in comparisons.items())
+            print(f"{line:34s} {e.get('variant', e['contender']):56s} {e['p50_us']:9.1f} us {e['tflops']:6.1f} TFLOP/s "
+                  f"{e['gbps']:6.0f} GB/s  {text}", flush=True)  # fmt: skip
+        results += entries
+        torch.cuda.empty_cache()
+
+    # Verdicts hold over all problems together.
+    flat = [c for _, comparisons in results for c in comparisons.values()]
+    judged = iter(flashl4.judge(flat))
+    results = [(e, {q: next(judged) for q in comparisons}) for e, comparisons in results]
+    info = environment(limits)
+    entries = [{**e, "peers": {q: dataclasses.asdict(c) for q, c in comparisons.items()}} for e, comparisons in results]
+    document = {"schema": "flashl4-peers-1", "environment": info, "results": entries}
+    pathlib.Path(options.out + ".json").write_text(json.dumps(document, indent=1))
+    write_markdown(options.out + ".md", info, results)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # The whole GPU check in one command, from a build that is already there:
 #
-#   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]     parts: tests sanitizers latency parity examples peers
+#   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]     parts: tests sanitizers latency parity examples timing bench profile peers
 #
-# Needs a CUDA device; for `sanitizers` compute-sanitizer, for `peers` and the Python example torch.
+# Needs a CUDA device; for `sanitizers` compute-sanitizer, for `profile` ncu, for `timing`, `peers` and the Python
+# example torch.
 # Logs and results go to RESULTS (default: gpu-results). Exit 1 if any part failed.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$top/build} results=${2:-gpu-results}
-if [ $# -gt 2 ]; then shift 2; else set -- tests sanitizers latency parity examples peers; fi
+if [ $# -gt 2 ]; then shift 2; else set -- tests sanitizers latency parity examples timing bench profile peers; fi
 mkdir -p "$results"
 FLASHL4_LIBRARY=$build/lib/libflashl4.so.0
 PYTHONPATH=$top/python
@@ -26,7 +27,7 @@ verdict() {
 }
 
 tests() {
-  for t in gpu_api gpu_sabotage gpu_parity; do
+  for t in gpu_api gpu_bench gpu_sabotage gpu_parity; do
     "$build/tests/test_$t" >"$results/$t.tap" 2>&1
     status=$?
     verdict "$t: $(grep -c '^ok' "$results/$t.tap") of $(sed -n 's/^1\.\.//p' "$results/$t.tap") cases" "$status"
@@ -65,7 +66,7 @@ parity() {
 }
 
 examples() {
-  for example in forward_cuda engine; do
+  for example in forward_cuda engine bench; do
     "$build/examples/$example" >"$results/$example.txt" 2>&1
     verdict "example $example" $?
   done
@@ -74,8 +75,30 @@ examples() {
   cat "$results/forward_cuda.txt" "$results/engine.txt" "$results/torch_attention.txt"
 }
 
+timing() {
+  python3 "$top/tests/gpu/torch_timing.py" >"$results/timing.txt" 2>&1
+  verdict "timing as torch tells it" $?
+  cat "$results/timing.txt"
+}
+
+bench() {
+  "$build/tools/fl4" bench --limits --shapes canonical --json "$results/bench.json" >"$results/bench.txt" 2>&1
+  status=$?
+  verdict "bench: $(tail -1 "$results/bench.txt")" "$status"
+  "$build/tools/fl4" gate "$results/bench.json" --lib "$build/lib/libflashl4.so.0" >"$results/gate.txt" 2>&1
+  status=$?
+  verdict "gate, this build against itself: $(tail -1 "$results/gate.txt")" "$status"
+}
+
+profile() {
+  for problem in b4hq16sq4096d128 b8hq16sq1024d64 b8hq32hkv8sq1sk32768d128:bf16; do
+    "$build/tools/fl4" profile "$problem" >>"$results/profile.txt" 2>&1
+    verdict "profile $problem" $?
+  done
+}
+
 peers() {
-  python3 "$top/tools/peers.py" --out "$results/peers"
+  python3 "$top/tools/peers.py" --shapes canonical,stress,decode --out "$results/peers"
   verdict peers $?
 }
 
