@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "capture.h"
 #include "context.h"
 #include "error.h"
 #include "plan.h"
@@ -25,7 +26,7 @@ static fl4_status begin(fl4_context *ctx, const fl4_attention_args *args, fl4__n
   FL4_TRY(fl4__struct_read(&c->args, sizeof c->args, args, "fl4_attention_args"));
   fl4__problem problem;
   FL4_TRY(fl4__problem_from_args(&c->args, need, &problem, &c->params));
-  FL4_TRY(fl4__plan_make(ctx->device, &ctx->forced, &problem, &c->plan));
+  FL4_TRY(fl4__plan_make(ctx->device, &ctx->forced, ctx->wisdom, &problem, &c->plan));
   c->params.row_tiles = c->plan.geometry.row_tiles;
   c->params.section_heads = c->plan.geometry.section_heads;
   return FL4_OK;
@@ -42,6 +43,7 @@ fl4_status fl4_attention_forward(fl4_context *ctx, const fl4_attention_args *arg
   call c;
   FL4_TRY(begin(ctx, args, FL4__NEED_POINTERS, "fl4_attention_forward", &c));
   if (empty(&c.plan.problem)) return FL4_OK;
+  if (ctx->capture) fl4__capture_problem(ctx->capture, &c.plan.problem, &c.params);
   fl4__device *device = ctx->device;
   FL4_TRY(fl4__plan_kernel(device, &c.plan, true, stream));
 

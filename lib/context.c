@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture.h"
 #include "error.h"
 #include "util/os.h"
+#include "wisdom_store.h"
 
 static fl4_status check_options(const fl4_context_options *o)
 {
@@ -49,6 +51,15 @@ static int log_level(const fl4_context_options *o)
   return level >= FL4_LOG_ERROR && level <= FL4_LOG_DEBUG ? (int)level : FL4_LOG_WARN;
 }
 
+/* A forced variant asks for none, and kernels of one's own are not those that wisdom knows. */
+static fl4_status open_wisdom(fl4_context *c)
+{
+  FL4_TRY(fl4__wisdom_open(&c->log, &c->wisdom));
+  if (c->kernel_dir) fl4__wisdom_keep(c->wisdom);
+  if (c->kernel_dir || c->forced.family) return FL4_OK;
+  return fl4__wisdom_load_layers(c->wisdom, &c->device->info);
+}
+
 fl4_status fl4_context_create(fl4_context **ctx, const fl4_context_options *options)
 {
   if (!ctx) return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_context_create: ctx: is NULL, must receive the context");
@@ -79,6 +90,8 @@ fl4_status fl4_context_create(fl4_context **ctx, const fl4_context_options *opti
       .debug = (o.flags & FL4_CONTEXT_DEBUG) != 0,
   };
   FL4_TRY_GOTO(fl4__device_open(o.device ? o.device : fl4__getenv("FLASHL4_DEVICE"), &config, &c->device));
+  FL4_TRY_GOTO(open_wisdom(c));
+  c->capture = fl4__capture_open(&c->log);
   *ctx = c;
   return FL4_OK;
 
@@ -92,6 +105,7 @@ void fl4_context_destroy(fl4_context **ctx)
   if (!ctx || !*ctx) return;
   fl4_context *c = *ctx;
   if (c->device) c->device->backend->close(c->device);
+  fl4__wisdom_close(c->wisdom);
   free(c->cache_dir);
   free(c->kernel_dir);
   free(c);

@@ -9,6 +9,8 @@ struct fl4_context {
   fl4__device *device;
   fl4__log log;
   fl4__variant forced; /* family NULL: none */
+  struct fl4__wisdom *wisdom;
+  struct fl4__capture *capture; /* NULL: problems are not recorded */
   char *cache_dir, *kernel_dir;
 };
 

@@ -5,12 +5,16 @@
 #include <string.h>
 
 #include "error.h"
+#include "wisdom.h"
 
-fl4_status fl4__plan_make(fl4__device *device, const fl4__variant *forced, const fl4__problem *problem, fl4__plan *plan)
+fl4_status fl4__plan_make(fl4__device *device, const fl4__variant *forced, const struct fl4__wisdom *wisdom,
+                          const fl4__problem *problem, fl4__plan *plan)
 {
   memset(plan, 0, sizeof *plan);
   plan->problem = *problem;
-  FL4_TRY(fl4__select(forced, problem, &device->info, &plan->variant));
+  fl4_match match;
+  if ((forced && forced->family) || !fl4__wisdom_find(wisdom, problem, &device->info, &plan->variant, &match))
+    FL4_TRY(fl4__select(forced, problem, &device->info, &plan->variant));
   plan->variant.family->geometry(&plan->variant, problem, &device->info, &plan->geometry);
   return FL4_OK;
 }

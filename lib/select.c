@@ -24,6 +24,21 @@ static void choose(const fl4__family *family, const fl4__variant *forced, const 
     if (forced->value[i] != FL4__UNSET) variant->value[i] = forced->value[i];
 }
 
+bool fl4__variant_fits(const fl4__variant *wish, const fl4__problem *problem, const fl4_device_info *device,
+                       fl4__variant *variant)
+{
+  const fl4__family *family = wish->family;
+  char why[160];
+  bool gaps = false;
+  if (!runs_on(family, device)) return false;
+  for (int i = 0; i < family->n_params; i++) gaps |= wish->value[i] == FL4__UNSET;
+  if (gaps)
+    choose(family, wish, problem, device, variant);
+  else
+    *variant = *wish;
+  return !family->refuse(variant, problem, device, why);
+}
+
 static fl4_status select_forced(const fl4__variant *forced, const fl4__problem *problem, const fl4_device_info *device,
                                 fl4__variant *variant)
 {

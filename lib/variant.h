@@ -22,6 +22,7 @@ typedef struct fl4__param {
   const char *what; /* one line for people */
   int n_values;
   int values[FL4__MAX_VALUES];
+  bool categorical; /* neighbouring values are no more alike than others */
 } fl4__param;
 
 /* What a variant takes from the device, and how it is launched on a problem. */
@@ -54,6 +55,11 @@ struct fl4__family {
   void (*choose)(fl4__variant *, const fl4__problem *, const fl4_device_info *);
   /* How it is launched. */
   void (*geometry)(const fl4__variant *, const fl4__problem *, const fl4_device_info *, fl4__geometry *);
+  /*
+   * Makes a variant that is not refused the one that stands for all that do the same on the problem; what
+   * it makes is not refused either. NULL: no two do.
+   */
+  void (*canonical)(fl4__variant *, const fl4__problem *, const fl4_device_info *);
 };
 
 /* All families, ended by NULL, best first on each kind of device. */
@@ -73,6 +79,13 @@ int fl4__variant_get(const fl4__variant *variant, const char *name);
  * choice, else the first family of the device that does not refuse its own choice.
  */
 fl4_status fl4__select(const fl4__variant *forced, const fl4__problem *problem, const fl4_device_info *device,
+                       fl4__variant *variant);
+
+/*
+ * The variant `wish` with gaps filled by its family's choice for the problem; false if it is for another
+ * kind of device, or the family refuses it. Unlike fl4__select(), says nothing about why.
+ */
+bool fl4__variant_fits(const fl4__variant *wish, const fl4__problem *problem, const fl4_device_info *device,
                        fl4__variant *variant);
 
 /*

@@ -27,10 +27,14 @@
                   fl4_last_error(), (words));                                                      \
   } while (0)
 
+/* What this machine has been tuned for must not change what a test runs. */
+#define FL4_TEST_NO_WISDOM() setenv("FLASHL4_WISDOM", "off", 1)
+
 /* One suite a program. GPU programs never fork: a CUDA context does not survive it. */
 #define FL4_TEST_MAIN_MODE(make_suite, fork_mode)                                                  \
   int main(void)                                                                                   \
   {                                                                                                \
+    FL4_TEST_NO_WISDOM();                                                                          \
     SRunner *runner = srunner_create(make_suite());                                                \
     srunner_set_fork_status(runner, fork_mode);                                                    \
     srunner_set_tap(runner, "-");                                                                  \
@@ -45,6 +49,7 @@
 #define FL4_TEST_MAIN_CUDA(make_suite)                                                             \
   int main(void)                                                                                   \
   {                                                                                                \
+    FL4_TEST_NO_WISDOM();                                                                          \
     fl4_device_info info_ = FL4_DEVICE_INFO_INIT;                                                  \
     if (fl4_device_get_info(0, &info_) != FL4_OK || info_.kind != FL4_DEVICE_CUDA) {               \
       puts("1..0 # SKIP no CUDA device");                                                          \

@@ -109,6 +109,21 @@ static int take_option(int index, char *value, cli_options *o)
   case CLI_INDEX_samples: return parse_count("samples", value, 1000000, &o->samples);
   case CLI_INDEX_warmup: return parse_number("warmup", value, false, 3600, &o->warmup);
   case CLI_INDEX_threshold: return parse_number("threshold", value, true, 99, &o->threshold);
+  case CLI_INDEX_budget: o->budget = value; break;
+  case CLI_INDEX_evals: return parse_count("evals", value, 1000000, &o->evals);
+  case CLI_INDEX_target: return parse_number("target", value, false, 1e12, &o->target);
+  case CLI_INDEX_strategy: o->strategy = value; break;
+  case CLI_INDEX_family: o->family = value; break;
+  case CLI_INDEX_log: o->log = value; break;
+  case CLI_INDEX_threads: return parse_count("threads", value, 256, &o->threads);
+  case CLI_INDEX_time_limit: return parse_number("time-limit", value, false, 86400, &o->time_limit);
+  case CLI_INDEX_wisdom: o->wisdom = value; break;
+  case CLI_INDEX_no_wisdom: o->no_wisdom = true; break;
+  case CLI_INDEX_in_process: o->in_process = true; break;
+  case CLI_INDEX_space: o->space = true; break;
+  case CLI_INDEX_ablate: o->ablate = true; break;
+  case CLI_INDEX_replay: o->replay = value; break;
+  case CLI_INDEX_seeds: return parse_count("seeds", value, 100000, &o->seeds);
   case CLI_INDEX_limits: o->limits = true; break;
   case CLI_INDEX_strict: o->strict = true; break;
   case CLI_INDEX_allow_missing: o->allow_missing = true; break;
@@ -120,6 +135,17 @@ static int take_option(int index, char *value, cli_options *o)
   default: o->help = true;
   }
   return CLI_GOOD;
+}
+
+bool cli_takes(const cli_command *command, const char *option)
+{
+  const size_t length = strlen(option);
+  for (const char *word = command->options; *word; word += strspn(word, " ")) {
+    const size_t n = strcspn(word, " ");
+    if (n == length && strncmp(word, option, n) == 0) return true;
+    word += n;
+  }
+  return false;
 }
 
 enum { NAME_MAX_LENGTH = 24 };
@@ -143,6 +169,7 @@ static size_t count_arguments(const char *text, size_t *needed)
     *needed += *word != '[';
     word += strcspn(word, " ");
   }
+  if (strstr(text, "...")) return SIZE_MAX;
   return n;
 }
 
@@ -172,7 +199,7 @@ int cli_parse(const cli_command *command, int argc, char **argv, cli_options *o)
   memset(longs, 0, sizeof longs);
   int n = 0;
   for (int i = 0; i < CLI_N_OPTIONS; i++) {
-    if (!(command->options & (1 << i))) continue;
+    if (!cli_takes(command, all_options[i].name)) continue;
     const char *argument = all_options[i].argument;
     int has = !argument ? no_argument : argument[0] == '[' ? optional_argument : required_argument;
     longs[n++] = (struct option){option_name(i, names[i]), has, NULL, i + 1};
@@ -225,7 +252,7 @@ void cli_help(const cli_command *command)
   for (int i = 0; i <= CLI_N_OPTIONS; i++) {
     char name[NAME_MAX_LENGTH] = "help", left[48];
     const char *argument = i < CLI_N_OPTIONS ? all_options[i].argument : NULL;
-    if (i < CLI_N_OPTIONS && !(command->options & (1 << i))) continue;
+    if (i < CLI_N_OPTIONS && !cli_takes(command, all_options[i].name)) continue;
     if (i < CLI_N_OPTIONS) option_name(i, name);
     snprintf(left, sizeof left, "--%s%s%s", name, argument ? " " : "", argument ? argument : "");
     cli_row(columns, 3, (const char *[]){"", left, i < CLI_N_OPTIONS ? all_options[i].what : "show this"});

@@ -23,7 +23,7 @@ enum {
 #define CLI_OPTIONS_MAP(X)                                                                                             \
   X(device, "D", "auto (default), host, cuda or cuda:N")                                                               \
   X(problem, "LINE", "a problem, as in b2hq32hkv8sq4096d128:bf16:causal; may be repeated")                             \
-  X(shapes, "SET,…", "sets of problems: built in, FILE.yaml, or - for lines on standard input")                        \
+  X(shapes, "SET,…", "sets of problems: built in, FILE.yaml, a file of lines, or - for standard input")                \
   X(inputs, "KIND,…", "kinds of input data, or all")                                                                   \
   X(oracle, "ORACLE", "which oracle judges: auto (default), fp64 or cublas")                                           \
   X(seed, "N", "seed of the input data; default 0")                                                                    \
@@ -34,7 +34,7 @@ enum {
   X(cold, NULL, "flush the caches before each call")                                                                   \
   X(copies, "N", "sets of tensors used in turn; default 3")                                                            \
   X(precision, "PCT", "stop when the median is known to ± this many percent; default 0.5")                             \
-  X(seconds, "T", "time a problem for at most this long; default 5")                                                   \
+  X(seconds, "T", "spend at most this long on a problem; default 5, tune: no limit")                                   \
   X(samples, "N", "take at most this many samples; default 10000")                                                     \
   X(warmup, "T", "seconds of calls before the first sample; default 0.05")                                             \
   X(threshold, "PCT", "difference in percent that matters")                                                            \
@@ -42,6 +42,21 @@ enum {
   X(strict, NULL, "exit with 2 if a verdict is ambiguous")                                                             \
   X(allow_missing, NULL, "problems that one side lacks are shown, but are no error")                                   \
   X(time, NULL, "time each problem as well")                                                                           \
+  X(budget, "B", "how much to try: estimate (nothing), measure (64, the default), patient (300) or exhaustive")        \
+  X(evals, "N", "variants to try at most, in place of the budget's")                                                   \
+  X(target, "US", "stop when this many microseconds are reached")                                                      \
+  X(strategy, "S", "how to search: evolve (default), exhaustive, random or genetic")                                   \
+  X(family, "F", "tune this family; default: that of the built-in choice")                                             \
+  X(log, "FILE", "record each variant tried, and go on from what is there")                                            \
+  X(threads, "N", "threads that compile ahead")                                                                        \
+  X(time_limit, "T", "seconds for one variant; default 30")                                                            \
+  X(wisdom, "FILE", "save what was learnt there, not in the user's file")                                              \
+  X(no_wisdom, NULL, "neither use what is known nor save what is learnt")                                              \
+  X(in_process, NULL, "without the second process that survives a crash or a hang")                                    \
+  X(space, NULL, "only show what there is to choose from")                                                             \
+  X(ablate, NULL, "change each parameter of the winner, or of --variant, and time what it does")                       \
+  X(replay, "FILE,…", "play the search on recorded spaces; needs no device")                                           \
+  X(seeds, "N", "runs of each replay; default 100")                                                                    \
   X(json, "[FILE]", "write everything as JSON; - or nothing is standard output")                                       \
   X(csv, "FILE", "write a line for each result as CSV; - is standard output")                                          \
   X(markdown, "FILE", "write the table as Markdown; - is standard output")                                             \
@@ -54,35 +69,30 @@ enum {
       CLI_N_OPTIONS
 };
 
-enum {
-#define CLI_OPTION_BIT(name, argument, what) CLI_##name = 1 << CLI_INDEX_##name,
-  CLI_OPTIONS_MAP(CLI_OPTION_BIT)
-#undef CLI_OPTION_BIT
-};
-_Static_assert(CLI_N_OPTIONS < 31, "an option is a bit of an int");
-
 /* What is not given is NULL, or 0. */
 typedef struct cli_options {
   int argc; /* the whole command line, to record it */
   char **argv;
   const char *device, *shapes, *inputs, *oracle, *mode, *json, *csv, *markdown;
-  const char *variant;    /* the last one given */
-  const char **problems;  /* these lists share one allocation */
+  const char *budget, *strategy, *family, *log, *wisdom, *replay;
+  const char *variant;   /* the last one given */
+  const char **problems; /* these lists share one allocation */
   const char **variants, **withs, **libs;
   const char **arguments; /* what is no option, such as files */
   size_t n_problems, n_variants, n_withs, n_libs, n_arguments;
   uint64_t seed;
   double precision, threshold; /* ratios: 0.005 for the 0.5 of the command line */
-  double seconds, warmup;
-  int copies, samples;
+  double seconds, warmup, target, time_limit;
+  int copies, samples, evals, threads, seeds;
   bool cold, limits, strict, allow_missing, time, quiet, help;
+  bool no_wisdom, in_process, space, ablate;
 } cli_options;
 
 typedef struct cli_command {
   const char *name;
-  const char *arguments; /* "OLD NEW": a word each, "[PROBLEM]" if it may be left out */
+  const char *arguments; /* "OLD NEW": a word each, "[PROBLEM]" if it may be left out, "[FILE...]": any number */
   const char *summary, *notes;
-  int options; /* those that it takes, CLI_device | … */
+  const char *options; /* those that it takes: "device json", as in CLI_OPTIONS_MAP */
   int (*run)(const cli_options *options);
 } cli_command;
 
@@ -92,6 +102,8 @@ int cli_compare(const cli_options *options);
 int cli_gate(const cli_options *options);
 int cli_info(const cli_options *options);
 int cli_profile(const cli_options *options);
+int cli_wisdom(const cli_options *options);
+int cli_tune(const cli_options *options);
 
 /* Says what is wrong on standard error, and returns `code`. */
 int cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -102,6 +114,7 @@ int cli_code(fl4_status status);
 int cli_parse(const cli_command *command, int argc, char **argv, cli_options *options);
 void cli_free(cli_options *options);
 void cli_help(const cli_command *command);
+bool cli_takes(const cli_command *command, const char *option);
 
 /* Reads "normal,sink", or "all", into kinds; NULL is `fallback`. Returns CLI_GOOD or CLI_UNUSABLE. */
 int cli_inputs(const char *text, const char *fallback, fl4_inputs kinds[FL4_INPUTS_COUNT], int *n);

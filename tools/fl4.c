@@ -12,14 +12,13 @@ static const cli_command commands[] = {
   {"info", "", "what the library finds here: devices, limits, cubin cache",
    "The cache shown is that of the device that --device names.\n\n"
    "Exit: 0 good, 3 usage, 4 the device cannot be opened.\n",
-   CLI_device | CLI_json, cli_info},
+   "device json", cli_info},
   {"check", "", "is the result of attention forward right on this device?",
    "Each problem runs twice on data made from the seed, between canaries and NaN, and is\n"
    "compared with an oracle. Without --shapes and --problem the set \"smoke\" runs; --inputs is\n"
    "normal. \"demo\" is smaller on the host. What a device or variant does not support is shown\n"
    "and counted, and fails the run only if nothing else was checked.\n",
-   CLI_device | CLI_problem | CLI_shapes | CLI_inputs | CLI_oracle | CLI_seed | CLI_variant | CLI_time |
-     CLI_json | CLI_quiet,
+   "device problem shapes inputs oracle seed variant time json quiet",
    cli_check},
   {"bench", "", "how fast is attention forward on this device?",
    "Times each problem with each kind of input data (default normal,sink) on data made from the\n"
@@ -29,22 +28,39 @@ static const cli_command commands[] = {
    "this library, each with every --variant (without any, its own choice), then every --with,\n"
    "oracle or host. Verdicts do not change the exit code; that is what compare and gate are for.\n\n"
    "Ctrl-C ends the run; what is finished is written.\n",
-   CLI_device | CLI_problem | CLI_shapes | CLI_inputs | CLI_oracle | CLI_seed | CLI_variant | CLI_with | CLI_lib |
-     CLI_mode | CLI_cold | CLI_copies | CLI_precision | CLI_seconds | CLI_samples | CLI_warmup | CLI_threshold |
-     CLI_limits | CLI_json | CLI_csv | CLI_markdown | CLI_quiet,
+   "device problem shapes inputs oracle seed variant with lib mode cold copies precision seconds samples warmup "
+   "threshold limits json csv markdown quiet",
    cli_bench},
+  {"tune", "", "which variant is fastest on this device? Tries them, and remembers the winner",
+   "Tunes one problem after the other; without --shapes and --problem the set \"canonical\", on the\n"
+   "host \"demo-host\". Every variant is checked before it is timed. The built-in choice stays unless\n"
+   "another is surely faster, by --threshold (1 percent): \"no improvement\" is a normal result. What\n"
+   "wins is saved after each problem, and used from then on by every program on this machine.\n\n"
+   "A second process does the work, so that a variant that crashes or hangs costs only itself.\n"
+   "--space, --ablate and --replay look at a search rather than make one; see docs/tune.md.\n\n"
+   "Ctrl-C ends the search and keeps the best so far; a second one ends the program.\n",
+   "device problem shapes budget evals seconds target seed strategy family log mode cold inputs threads time_limit "
+   "threshold no_wisdom wisdom in_process space ablate variant samples replay seeds json markdown quiet",
+   cli_tune},
   {"compare", "OLD NEW", "is NEW slower than OLD? Both are files of fl4 bench --json",
    "Results are matched by problem, inputs, mode and contender. The threshold is 3 percent: two\n"
    "runs differ by more than their samples tell.\n",
-   CLI_threshold | CLI_strict | CLI_allow_missing | CLI_json | CLI_markdown | CLI_quiet, cli_compare},
+   "threshold strict allow_missing json markdown quiet", cli_compare},
   {"gate", "BASELINE", "has the library become slower than BASELINE, a file of fl4 bench --json?",
    "Times the problems of the file again, as they were timed. With --lib, the older build, both\n"
    "libraries are timed side by side, and the threshold is 1 percent; without, this run is compared\n"
    "with the file's samples, which must come from the same device, and it is 3 percent.\n",
-   CLI_device | CLI_lib | CLI_seconds | CLI_threshold | CLI_strict | CLI_json | CLI_markdown | CLI_quiet, cli_gate},
+   "device lib seconds threshold strict json markdown quiet", cli_gate},
   {"profile", "[PROBLEM]", "what holds one launch back? Runs Nsight Compute, and says what its numbers mean",
    "The problem is given as it is, or with --problem. Nsight Compute is looked for in $FLASHL4_NCU,\n"
-   "on the PATH and where its installers put it.\n", CLI_device | CLI_problem | CLI_inputs | CLI_seed | CLI_variant | CLI_json, cli_profile},
+   "on the PATH and where its installers put it.\n",
+   "device problem inputs seed variant json", cli_profile},
+  {"wisdom", "ACTION [WHAT...]", "what tuning has learnt: list, show PROBLEM, merge TO FROM..., prune FILE",
+   "list           the pieces that a context on --device reads; list FILE: those of the file\n"
+   "show PROBLEM   what runs for it, and on which evidence\n"
+   "merge TO FROM...  the best line of each problem and device, in TO, which may be one of the others\n"
+   "prune FILE     the same of one file, without lines that are stale or damaged\n",
+   "device json", cli_wisdom},
 };
 /* clang-format on */
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -68,12 +84,12 @@ static void show_usage(FILE *file)
 static void show_help(const cli_command *command)
 {
   cli_help(command);
-  if (command->options & CLI_inputs) {
+  if (cli_takes(command, "inputs")) {
     printf("\nKinds of input: ");
     for (int i = 0; i < FL4_INPUTS_COUNT; i++) printf("%s%s", i ? ", " : "", fl4_inputs_name((fl4_inputs)i));
     puts(".");
   }
-  if (command->options & CLI_shapes) {
+  if (cli_takes(command, "shapes")) {
     puts("\nSets of problems:");
     static const cli_column columns[] = {{"", 0, false}, {"", 10, false}, {"", 0, false}};
     const char *name;

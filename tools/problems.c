@@ -114,10 +114,10 @@ int cli_problems_add_set(cli_problems *problems, const char *where, const char *
   return code;
 }
 
-static int add_line_of_input(cli_problems *problems, char *line, size_t length, size_t number)
+static int add_line(cli_problems *problems, const char *name, char *line, size_t length, size_t number)
 {
-  char where[64];
-  snprintf(where, sizeof where, "standard input:%zu", number);
+  char where[320];
+  snprintf(where, sizeof where, "%.256s:%zu", name, number);
   if (strlen(line) != length) return cli_fail(CLI_UNUSABLE, "%s: holds a zero byte", where);
   line[strcspn(line, "#\r\n")] = '\0';
   line += strspn(line, " \t");
@@ -126,18 +126,19 @@ static int add_line_of_input(cli_problems *problems, char *line, size_t length, 
   return end ? cli_problems_add(problems, where, line, "") : CLI_GOOD;
 }
 
-static int add_standard_input(cli_problems *problems)
+/* One a line, as on standard input or as FLASHL4_CAPTURE wrote them. */
+static int add_lines(cli_problems *problems, const char *name, FILE *file)
 {
   char *line = NULL;
   size_t size = 0, before = problems->n;
   ssize_t length;
   int code = CLI_GOOD;
-  for (size_t number = 1; code == CLI_GOOD && (length = getline(&line, &size, stdin)) >= 0; number++)
-    code = add_line_of_input(problems, line, (size_t)length, number);
+  for (size_t number = 1; code == CLI_GOOD && (length = getline(&line, &size, file)) >= 0; number++)
+    code = add_line(problems, name, line, (size_t)length, number);
   free(line);
-  if (code == CLI_GOOD && ferror(stdin)) return cli_fail(CLI_UNUSABLE, "standard input: cannot be read");
+  if (code == CLI_GOOD && ferror(file)) return cli_fail(CLI_UNUSABLE, "%s: cannot be read", name);
   if (code == CLI_GOOD && problems->n == before)
-    return cli_fail(CLI_UNUSABLE, "standard input: holds no problem; one a line, as in hq8sq1024d64:bf16:causal");
+    return cli_fail(CLI_UNUSABLE, "%s: holds no problem; one a line, as in hq8sq1024d64:bf16:causal", name);
   return code;
 }
 
@@ -149,9 +150,13 @@ static bool ends_with(const char *text, const char *end)
 
 static int add_source(cli_problems *problems, const char *source, const fl4_device_info *device)
 {
-  if (strcmp(source, "-") == 0) return add_standard_input(problems);
+  if (strcmp(source, "-") == 0) return add_lines(problems, "standard input", stdin);
   if (ends_with(source, ".yaml") || ends_with(source, ".yml")) return cli_problems_add_yaml(problems, source, device);
-  return cli_problems_add_set(problems, "--shapes", source, device);
+  FILE *file = fl4_shapes_count(source) == 0 ? fopen(source, "r") : NULL;
+  if (!file) return cli_problems_add_set(problems, "--shapes", source, device);
+  int code = add_lines(problems, source, file);
+  fclose(file);
+  return code;
 }
 
 int cli_problems_read(const cli_options *options, const fl4_device_info *device, const char *fallback,

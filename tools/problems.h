@@ -20,8 +20,8 @@ typedef struct cli_problems {
 enum { CLI_PROBLEMS_MAX = 100000 };
 
 /*
- * Reads --shapes (a set's name, a .yaml or .yml file, or - for lines on standard input; several
- * separated by commas) and then --problem, all before any work starts, so that a typing error costs
+ * Reads --shapes (a set's name, a .yaml or .yml file, another file of lines, or - for lines on standard
+ * input; several separated by commas) and then --problem, all before any work starts, so that a typing error costs
  * nothing. A problem that comes a second time is dropped. `fallback`: the set if neither is given.
  * "demo" means "demo-host" on the host. Returns CLI_GOOD, or says what is wrong (file, line, what is
  * allowed) and returns CLI_UNUSABLE. Free with cli_problems_free() in any case.

@@ -34,6 +34,8 @@
 #include <flashl4/shapes.h>
 #include <flashl4/stats.h>
 #include <flashl4/status.h>
+#include <flashl4/tune.h>
 #include <flashl4/version.h>
+#include <flashl4/wisdom.h>
 
 #endif /* FLASHL4_H */

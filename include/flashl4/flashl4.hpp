@@ -93,6 +93,11 @@ struct bench_result : fl4_bench_result {
   std::vector<double> times; /**< microseconds of one call, in the order measured; `samples` is NULL */
 };
 
+/** An ::fl4_tune_report with its candidates. Since: 0.1. */
+struct tune_report : fl4_tune_report {
+  std::vector<fl4_tune_candidate> tried; /**< the fastest first; `candidates` is NULL */
+};
+
 /**
  * Owns an ::fl4_context. It can be moved but not copied; one that was moved from may only be assigned
  * to or destroyed. Thread-safety: as the C functions, so forward() and its kin may run from any number
@@ -175,6 +180,74 @@ public:
     }
     return out;
   }
+
+  /** What there is to choose from for a problem, fl4_tune_space(). `family`: nullptr, or its name. */
+  fl4_tune_space_info tune_space(const fl4_problem &problem, const char *family = nullptr)
+  {
+    fl4_tune_space_info info = FL4_TUNE_SPACE_INFO_INIT;
+    check_status(fl4_tune_space(get(), &problem, family, &info));
+    return info;
+  }
+
+  /**
+   * Looks for the fastest variant for a problem, fl4_tune(); the context's wisdom learns it. A call that
+   * `progress` cancelled returns what it has, and `stop` tells; `progress` must not throw.
+   */
+  tune_report tune(const fl4_problem &problem, const fl4_tune_options *options = nullptr)
+  {
+    const fl4_tune_space_info space = tune_space(problem, options ? options->family : nullptr);
+    std::int64_t most = space.valid;
+    if (options && options->max_evaluations > 0 && options->max_evaluations < most) most = options->max_evaluations;
+    fl4_tune_report report = FL4_TUNE_REPORT_INIT;
+    tune_report out{};
+    out.tried.resize(static_cast<std::size_t>(most), fl4_tune_candidate FL4_TUNE_CANDIDATE_INIT);
+    report.candidates = out.tried.data();
+    report.candidates_size = most;
+    const fl4_status status = fl4_tune(get(), &problem, options, &report);
+    if (status != FL4_CANCELLED) check_status(status);
+    out.tried.resize(static_cast<std::size_t>(report.n_candidates));
+    out.tried.shrink_to_fit();
+    static_cast<fl4_tune_report &>(out) = report;
+    out.candidates = nullptr;
+    out.candidates_size = 0;
+    return out;
+  }
+
+  /** What would run for a problem, and on which evidence, fl4_wisdom_lookup(). */
+  fl4_wisdom_entry wisdom_lookup(const fl4_problem &problem)
+  {
+    fl4_wisdom_entry entry = FL4_WISDOM_ENTRY_INIT;
+    check_status(fl4_wisdom_lookup(get(), &problem, &entry));
+    return entry;
+  }
+
+  /** All pieces of wisdom that the context holds, fl4_wisdom_get(). */
+  std::vector<fl4_wisdom_entry> wisdom()
+  {
+    std::vector<fl4_wisdom_entry> out(fl4_wisdom_count(get()), fl4_wisdom_entry FL4_WISDOM_ENTRY_INIT);
+    for (std::size_t i = 0; i < out.size(); i++) check_status(fl4_wisdom_get(get(), i, &out[i]));
+    return out;
+  }
+
+  /** Adds a piece of wisdom by hand, fl4_wisdom_set(). */
+  void wisdom_set(const fl4_problem &problem, const char *variant)
+  {
+    check_status(fl4_wisdom_set(get(), &problem, variant));
+  }
+
+  /** Reads a file of wisdom, fl4_wisdom_load(). */
+  fl4_wisdom_counts wisdom_load(const char *file)
+  {
+    fl4_wisdom_counts counts = FL4_WISDOM_COUNTS_INIT;
+    check_status(fl4_wisdom_load(get(), file, &counts));
+    return counts;
+  }
+
+  /** Appends what the context has learnt to a file, fl4_wisdom_save(). nullptr: the user's file. */
+  void wisdom_save(const char *file = nullptr) { check_status(fl4_wisdom_save(get(), file)); }
+
+  /** Forgets all wisdom, fl4_wisdom_forget(). */
+  void wisdom_forget() { check_status(fl4_wisdom_forget(get())); }
 
   /** What the device can do at most, fl4_bench_limits(). Takes some seconds. */
   fl4_limits limits()

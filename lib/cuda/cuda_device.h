@@ -85,6 +85,13 @@ fl4_status fl4__module_load(fl4__cuda_device *device, const char *source, const 
                             fl4__module *module);
 void fl4__module_unload(fl4__module *module);
 
+/*
+ * Loading code may wait for the device, so nobody loads any while a timer holds a stream back for the
+ * host: both take this lock. Of the whole process, as all contexts share the device; recursive, since
+ * what is timed may have to load.
+ */
+extern pthread_mutex_t fl4__cuda_load_lock;
+
 /* Backend functions, a file each; see device.h. */
 fl4_status fl4__cuda_kernel_find(fl4__device *device, const fl4__build *build, bool may_build,
                                  const fl4__kernel **kernel);

@@ -96,8 +96,10 @@ static fl4_status queue(fl4__timer *t)
 /* Whatever fails, the gate is opened and the stream is left empty. */
 static fl4_status between_events(fl4__timer *t, double *us)
 {
+  if (t->gate) pthread_mutex_lock(&fl4__cuda_load_lock);
   const fl4_status queued = queue(t);
   open_gate(t);
+  if (t->gate) pthread_mutex_unlock(&fl4__cuda_load_lock);
   const cudaError_t waited = cudaStreamSynchronize(t->stream);
   FL4_TRY(queued);
   FL4_TRY(fl4__cuda_status(waited, "cudaStreamSynchronize"));

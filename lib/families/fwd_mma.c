@@ -13,12 +13,12 @@ enum { BM, BN, WARPS, STAGES, QREG, CTAS, N_PARAMS };
 enum { SYSTEM_SMEM = 1024 }; /* of each block's shared memory, on top of what it asks for */
 
 static const fl4__param params[N_PARAMS] = {
-    [BM] = {"bm", "query rows of a block", 5, {16, 32, 64, 128, 256}},
-    [BN] = {"bn", "keys of a tile", 7, {16, 32, 48, 64, 80, 96, 128}},
-    [WARPS] = {"warps", "warps of a block, 16 or 32 query rows each", 4, {1, 2, 4, 8}},
-    [STAGES] = {"stages", "key/value tiles in shared memory at a time", 3, {2, 3, 4}},
-    [QREG] = {"qreg", "1: Q stays in registers, 0: it is read from shared memory for each tile", 2, {0, 1}},
-    [CTAS] = {"ctas", "blocks that must fit a multiprocessor, which bounds the registers", 4, {1, 2, 3, 4}},
+    [BM] = {"bm", "query rows of a block", 5, {16, 32, 64, 128, 256}, false},
+    [BN] = {"bn", "keys of a tile", 7, {16, 32, 48, 64, 80, 96, 128}, false},
+    [WARPS] = {"warps", "warps of a block, 16 or 32 query rows each", 4, {1, 2, 4, 8}, false},
+    [STAGES] = {"stages", "key/value tiles in shared memory at a time", 3, {2, 3, 4}, false},
+    [QREG] = {"qreg", "1: Q stays in registers, 0: it is read from shared memory for each tile", 2, {0, 1}, true},
+    [CTAS] = {"ctas", "blocks that must fit a multiprocessor, which bounds the registers", 4, {1, 2, 3, 4}, false},
 };
 
 /* The tile is as wide as the matrix instructions need. */
@@ -160,6 +160,24 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   g->workspace_bytes = 0;
 }
 
+/*
+ * A ring of more stages than there are key tiles does what the smallest such ring does. With stages > tiles
+ * all tiles are asked for before the loop, one group each, and the loop asks for none; it waits for all
+ * groups but the last stages - 2, and of the stages - 1 + tile that were committed by then these are
+ * the ones behind `tile`, which are needed later or empty. So the same copies are waited for at the same
+ * places, with the same registers, and what differs is shared memory that nobody touches: the
+ * smallest ring is never refused where a larger one is not.
+ */
+static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  (void)device;
+  const int64_t tiles = fl4__ceil_div(p->Sk, v->value[BN]);
+  for (int i = 0; i < params[STAGES].n_values; i++) {
+    const int stages = params[STAGES].values[i];
+    if (stages > tiles && stages < v->value[STAGES]) v->value[STAGES] = stages;
+  }
+}
+
 const fl4__family fl4__family_fwd_mma = {
     .name = "fwd_mma",
     .device = FL4_DEVICE_CUDA,
@@ -170,4 +188,5 @@ const fl4__family fl4__family_fwd_mma = {
     .refuse = refuse,
     .choose = choose,
     .geometry = geometry,
+    .canonical = canonical,
 };

@@ -9,9 +9,9 @@ enum { BM, BN, THREADS, N_PARAMS };
 
 static const fl4__param params[N_PARAMS] = {
     /* Multiples of the 12 (AVX-512) or 6 rows that the inner loops take at once, but for the least. */
-    [BM] = {"bm", "query rows of a task, over all heads that share keys", 7, {4, 12, 24, 48, 96, 192, 384}},
-    [BN] = {"bn", "keys of a tile", 4, {32, 64, 128, 256}},
-    [THREADS] = {"threads", "threads; 0: as many as the device has", 12, {0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128}},
+    [BM] = {"bm", "query rows of a task, over all heads that share keys", 7, {4, 12, 24, 48, 96, 192, 384}, false},
+    [BN] = {"bn", "keys of a tile", 4, {32, 64, 128, 256}, false},
+    [THREADS] = {"threads", "threads; 0: as many as the device has", 12, {0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128}, false},
 };
 
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char why[160])
@@ -56,6 +56,29 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
                        fl4__host_scratch_layout(v->value[BM], v->value[BN], (int)p->D).total;
 }
 
+/* The least value of a parameter that is enough, if `value` is; else `value`. */
+static int32_t least(const fl4__param *param, int32_t value, int64_t enough)
+{
+  for (int i = 0; i < param->n_values; i++)
+    if (param->values[i] >= enough && param->values[i] < value) return param->values[i];
+  return value;
+}
+
+/*
+ * - bm beyond the rows that share a key/value head: there is one task a head, its rows are
+ *   min(bm, rows) (lib/host/tile.c), and elsewhere bm only says where in its scratch a thread keeps
+ *   things. The same holds for bn beyond all keys: there is one tile, of min(bn, keys) keys.
+ * - threads: geometry() makes them min(threads, tasks), 0 counting as all that there are, and nothing
+ *   else reads them. So as many as the lesser of tasks and all, or more, are what 0 is.
+ * None of these is ever refused: only more threads than there are is.
+ */
+static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  v->value[BM] = least(&params[BM], v->value[BM], p->Hq / p->Hkv * p->Sq);
+  v->value[BN] = least(&params[BN], v->value[BN], p->Sk);
+  if (v->value[THREADS] >= fl4__min64(tasks(p, v->value[BM]), device->multiprocessors)) v->value[THREADS] = 0;
+}
+
 const fl4__family fl4__family_host = {
     .name = "host",
     .device = FL4_DEVICE_HOST,
@@ -64,4 +87,5 @@ const fl4__family fl4__family_host = {
     .refuse = refuse,
     .choose = choose,
     .geometry = geometry,
+    .canonical = canonical,
 };

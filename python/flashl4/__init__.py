@@ -11,21 +11,27 @@ library's sentence.
 
     a, b = flashl4.bench("b2hq8sq1024d64:bf16:causal", ["fwd_mma:bm=64", "fwd_mma:bm=128"])
     print(a.p50, b.p50, b.ratio, b.verdict)       # microseconds; "faster", "slower", "same", "ambiguous"
+    report = ctx.tune("b2hq8sq1024d64:bf16:causal")
+    print(report.variant, report.improved)        # ctx runs it from now on; ctx.wisdom_save() keeps it
 """
 import ctypes
 from types import SimpleNamespace
 
-from . import _api, _bench
+from . import _api, _bench, _tune
 from ._api import lib as _lib
 from ._bench import BenchResult, Contender, Health, Limits, Progress, bench
 from ._common import Error, choice, encoded, parse_problem, values
 from ._common import check as _check
 from ._stats import Comparison, Statistics, compare, judge, statistics
 from ._tensors import Tensor, as_tensor, current_stream, like, outer_strides
+from ._tune import Replay, TuneCandidate, TuneParameter, TuneProgress, TuneReport, Tuner, TuneSpace
+from ._tune import WisdomCounts, WisdomEntry, tune_replay, wisdom_merge
 
 __all__ = [
-    "BenchResult", "Comparison", "Contender", "Context", "Error", "Health", "Limits", "Progress", "Statistics",
-    "Tensor", "bench", "compare", "devices", "judge", "shape_notes", "shape_sets", "shapes", "statistics", "version",
+    "BenchResult", "Comparison", "Contender", "Context", "Error", "Health", "Limits", "Progress", "Replay",
+    "Statistics", "Tensor", "TuneCandidate", "TuneParameter", "TuneProgress", "TuneReport", "TuneSpace", "Tuner",
+    "WisdomCounts", "WisdomEntry", "bench", "compare", "devices", "judge", "shape_notes", "shape_sets", "shapes",
+    "statistics", "tune_replay", "version", "wisdom_merge",
 ]  # fmt: skip
 
 
@@ -82,6 +88,7 @@ class Context:
                  threads=0, disk_cache=True, debug=False):  # fmt: skip
         """`log(level, message)` receives messages. The rest is as in fl4_context_options."""
         self._handle = ctypes.c_void_p()
+        self._tuners = []  # C handles of those that use the context
         options = _api.ContextOptions(
             device=encoded(device), variant=encoded(variant), cache_dir=encoded(cache_dir),
             kernel_dir=encoded(kernel_dir), log_level=log_level, threads=threads,
@@ -94,7 +101,9 @@ class Context:
         self.device = self._device_info()
 
     def close(self):
-        """Frees the context. Work that it launched must have finished."""
+        """Frees the context, and its tuners. Work that it launched must have finished."""
+        while self._tuners:
+            _lib.fl4_tuner_destroy(ctypes.byref(self._tuners.pop()))
         _lib.fl4_context_destroy(ctypes.byref(self._handle))
 
     def __enter__(self):
@@ -161,6 +170,77 @@ class Context:
     def health(self):
         """Clocks, temperature, power and throttle reasons of now: Health, all None where not known."""
         return _bench.health(self._live())
+
+    def tune(self, problem, budget="measure", **options):
+        """Looks for the fastest variant for a problem line on this device. Returns a TuneReport.
+
+            report = ctx.tune("hq32hkv8sq4096d128:bf16:causal", max_evaluations=100)
+            print(report.variant, report.improved, report.candidates[0].p50)
+
+        Candidates are checked before they are timed; at the end the best and the built-in choice are timed side by
+        side, and the choice stays unless another is surely faster: "no improvement" is a normal result. The context's
+        wisdom learns it, so that forward() runs it from then on.
+
+        budget           "measure" (64 evaluations), "patient" (300), "exhaustive" (all), "estimate" (none)
+        max_evaluations  in place of the budget's
+        seconds          the most that the search takes; 0: no limit
+        target           stop when a p50 is at most this, in microseconds; 0: no target
+        seed             of the search, the inputs and the bootstrap
+        strategy         "evolve", "exhaustive", "random", "genetic"
+        family           name of the family to search; None: that of the built-in choice
+        log              file that each evaluation is appended to; what it has of this problem is not tried again
+        mode, cold       how it will be used, as in bench()
+        inputs           that are timed, as in check(); correctness is checked on others too
+        compile_threads  that compile ahead; 0: one less than there are cores, at most 8
+        time_limit       seconds for a candidate
+        threshold        gain that matters
+        wisdom           False: the context's wisdom is neither asked for seeds nor told the result
+        seeds            variants to try first
+        progress         called with a TuneProgress for each evaluation, and some ten times a second between. A true
+                         value cancels: the report has what is known by then. An exception cancels too and comes
+                         out of tune(), as does KeyboardInterrupt.
+
+        No other call may use the context or load the device meanwhile.
+        """
+        return _tune.tune(self, problem, budget, **options)
+
+    def tune_space(self, problem, family=None):
+        """What tune() can choose from: a TuneSpace. Compiles nothing."""
+        return _tune.space(self, problem, family)
+
+    @property
+    def wisdom(self):
+        """All WisdomEntry that the context holds, of other devices too, in a fixed order."""
+        return _tune.wisdom(self._live())
+
+    def wisdom_lookup(self, problem):
+        """What runs for a problem line, and on which evidence: a WisdomEntry. Of one whose `match` is "none" only
+        that and `variant`, the built-in choice, have a meaning."""
+        return _tune.wisdom_lookup(self._live(), problem)
+
+    def wisdom_set(self, problem, variant):
+        """Adds a piece by hand: `variant` shall run for the problem on this kind of device."""
+        _tune.wisdom_set(self._live(), problem, variant)
+
+    def wisdom_load(self, file):
+        """Reads a file; what is better supported wins. Returns WisdomCounts."""
+        return _tune.wisdom_read(_lib.fl4_wisdom_load, self._live(), file)
+
+    def wisdom_save(self, file=None):
+        """Appends what this context has learnt itself since it was created or last saved. None: the user's file."""
+        _check(_lib.fl4_wisdom_save(self._live(), encoded(file)))
+
+    def wisdom_forget(self):
+        """Forgets all, also what is compiled in, until something is loaded. Files stay."""
+        _check(_lib.fl4_wisdom_forget(self._live()))
+
+    def wisdom_export(self):
+        """All pieces as text, as a file has them."""
+        return _tune.wisdom_export(self._live())
+
+    def wisdom_import(self, text):
+        """Reads what wisdom_export() returned. Returns WisdomCounts."""
+        return _tune.wisdom_read(_lib.fl4_wisdom_import, self._live(), text)
 
     def cache(self):
         """State of the cubin cache and of the compiler."""

@@ -28,9 +28,14 @@ VERDICTS = ("ambiguous", "same", "faster", "slower")  # fl4_verdict
 BENCH_MODES = ("auto", "graph", "events", "eager")  # fl4_bench_mode
 BENCH_STOPS = ("not timed", "precise", "time", "samples", "cancelled")  # fl4_bench_stop
 CONTENDER_KINDS = ("forward", "oracle")  # fl4_contender_kind
+TUNE_BUDGETS = ("measure", "estimate", "patient", "exhaustive")  # fl4_tune_budget
+TUNE_STOPS = ("not ended", "evaluations", "space", "seconds", "target", "stale", "cancelled")  # fl4_tune_stop
+INVALIDITIES = ("correct", "constraints", "compile", "runtime", "timeout", "correctness")  # fl4_invalidity
+MATCHES = ("none", "exact", "bucket", "near")  # fl4_match
 CONTEXT_NO_DISK_CACHE, CONTEXT_DEBUG = 1, 2
 CANCELLED = -13  # of STATUS
 PROBLEM_LINE_MAX = 192
+REPLAY_CAP = 1500  # most evaluations of fl4_tune_replay() where none are given
 
 
 class Struct(ctypes.Structure):
@@ -203,6 +208,91 @@ class BenchResult(Struct):
     ]  # fmt: skip
 
 
+class TuneCandidate(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("variant", c_char * 128), ("evaluation", c_int32), ("invalidity", c_int32),
+        ("p50", c_double), ("p50_low", c_double), ("p50_high", c_double), ("samples", c_int64),
+        ("max_error", c_double), ("compile_ms", c_double), ("registers", c_int32), ("spill_bytes", c_int32),
+        ("smem_bytes", c_int32), ("same_as", c_int32), ("kernel_hash", c_uint64), ("error", c_char * 128),
+        ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class TuneProgress(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("phase", c_char_p), ("evaluations", c_int64), ("most", c_int64),
+        ("seconds", c_double), ("latest", POINTER(TuneCandidate)), ("best", POINTER(TuneCandidate)),
+        ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+TuneProgressFn = ctypes.CFUNCTYPE(c_int, POINTER(TuneProgress), c_void_p)
+
+
+class TuneOptions(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("budget", c_int32), ("max_evaluations", c_int32), ("max_seconds", c_double),
+        ("target_us", c_double), ("seed", c_uint64), ("strategy", c_char_p), ("family", c_char_p), ("log", c_char_p),
+        ("mode", c_int32), ("cold", c_int32), ("inputs", c_int32), ("compile_threads", c_int32),
+        ("time_limit", c_double), ("threshold", c_double), ("no_wisdom", c_int32), ("reserved0", c_uint32),
+        ("seeds", POINTER(c_char_p)), ("progress", TuneProgressFn), ("progress_user", c_void_p),
+        ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class TuneReport(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("candidates", POINTER(TuneCandidate)), ("candidates_size", c_int64),
+        ("n_candidates", c_int64), ("variant", c_char * 128), ("improved", c_int32), ("stop", c_int32),
+        ("space", c_int64), ("evaluations", c_int64), ("resumed", c_int64), ("failed", c_int64),
+        ("seconds", c_double), ("compile_seconds", c_double), ("default_us", c_double), ("best_us", c_double),
+        ("against", Comparison), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class TuneParameter(ctypes.Structure):
+    """An element of fl4_tune_space_info.parameters, like the next: without a name, and without a size, in C."""
+
+    _fields_ = [("name", c_char * 16), ("what", c_char * 96), ("n_values", c_int32), ("values", c_int32 * 12)]
+
+
+class TuneReason(ctypes.Structure):
+    _fields_ = [("reason", c_char * 160), ("count", c_int64)]
+
+
+class TuneSpaceInfo(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("family", c_char * 32), ("combinations", c_int64), ("valid", c_int64),
+        ("same", c_int64), ("n_parameters", c_int32), ("n_reasons", c_int32), ("parameters", TuneParameter * 16),
+        ("reasons", TuneReason * 16), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class ReplayReport(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("points", c_int64), ("failed", c_int64), ("best", c_double),
+        ("difficulty", c_double), ("cap", c_int32), ("seeds", c_int32), ("to_95", c_int32 * 3),
+        ("to_99", c_int32 * 3), ("at", c_double * 4), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class WisdomEntry(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("problem", c_char * 192), ("device", c_char * 64), ("variant", c_char * 128),
+        ("source", c_char * 64), ("date", c_char * 24), ("mode", c_char * 16), ("budget", c_int32),
+        ("evaluations", c_int32), ("improved", c_int32), ("match", c_int32), ("p50_us", c_double),
+        ("default_us", c_double), ("max_error", c_double), ("kernel_hash", c_uint64), ("driver", c_char * 32),
+        ("nvrtc", c_int32), ("reserved0", c_int32), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class WisdomCounts(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("used", c_int64), ("replaced", c_int64), ("foreign", c_int64),
+        ("stale", c_int64), ("damaged", c_int64), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
 STRUCTS = {
     "fl4_device_info": DeviceInfo,
     "fl4_context_options": ContextOptions,
@@ -221,9 +311,17 @@ STRUCTS = {
     "fl4_bench_progress": BenchProgress,
     "fl4_bench_options": BenchOptions,
     "fl4_bench_result": BenchResult,
+    "fl4_tune_candidate": TuneCandidate,
+    "fl4_tune_progress": TuneProgress,
+    "fl4_tune_options": TuneOptions,
+    "fl4_tune_report": TuneReport,
+    "fl4_tune_space_info": TuneSpaceInfo,
+    "fl4_replay_report": ReplayReport,
+    "fl4_wisdom_entry": WisdomEntry,
+    "fl4_wisdom_counts": WisdomCounts,
 }
 
-status, context, stream = c_int, c_void_p, c_void_p
+status, context, stream, tuner = c_int, c_void_p, c_void_p, c_void_p
 rows, doubles = POINTER(c_int64), POINTER(c_double)
 FUNCTIONS = {
     "fl4_version": (c_int, []),
@@ -266,6 +364,27 @@ FUNCTIONS = {
     "fl4_bench_limits": (status, [context, POINTER(Limits)]),
     "fl4_context_get_health": (status, [context, POINTER(DeviceHealth)]),
     "fl4_throttle_text": (c_char_p, [c_int64, c_char_p]),
+    "fl4_tune_budget_name": (c_char_p, [c_int]),
+    "fl4_tune_stop_name": (c_char_p, [c_int]),
+    "fl4_invalidity_name": (c_char_p, [c_int]),
+    "fl4_tune": (status, [context, POINTER(Problem), POINTER(TuneOptions), POINTER(TuneReport)]),
+    "fl4_tuner_create": (status, [context, POINTER(Problem), POINTER(TuneOptions), POINTER(tuner)]),
+    "fl4_tune_step": (status, [tuner, POINTER(c_int32)]),
+    "fl4_tuner_finish": (status, [tuner, POINTER(TuneReport)]),
+    "fl4_tuner_destroy": (None, [POINTER(tuner)]),
+    "fl4_tune_space": (status, [context, POINTER(Problem), c_char_p, POINTER(TuneSpaceInfo)]),
+    "fl4_tune_replay": (status, [c_char_p, c_char_p, c_int32, c_int32, doubles, POINTER(ReplayReport)]),
+    "fl4_match_name": (c_char_p, [c_int]),
+    "fl4_wisdom_lookup": (status, [context, POINTER(Problem), POINTER(WisdomEntry)]),
+    "fl4_wisdom_count": (c_size_t, [context]),
+    "fl4_wisdom_get": (status, [context, c_size_t, POINTER(WisdomEntry)]),
+    "fl4_wisdom_set": (status, [context, POINTER(Problem), c_char_p]),
+    "fl4_wisdom_load": (status, [context, c_char_p, POINTER(WisdomCounts)]),
+    "fl4_wisdom_save": (status, [context, c_char_p]),
+    "fl4_wisdom_forget": (status, [context]),
+    "fl4_wisdom_export": (status, [context, c_char_p, POINTER(c_size_t)]),
+    "fl4_wisdom_import": (status, [context, c_char_p, POINTER(WisdomCounts)]),
+    "fl4_wisdom_merge": (status, [POINTER(c_char_p), c_size_t, c_char_p, c_int32, POINTER(WisdomCounts)]),
 }  # fmt: skip
 
 

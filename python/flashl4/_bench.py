@@ -3,7 +3,6 @@
 import array
 import contextlib
 import ctypes
-import signal
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -11,7 +10,7 @@ import flashl4
 
 from . import _api
 from ._api import lib as _lib
-from ._common import check, choice, encoded, format_problem, parse_problem, values
+from ._common import Watch, check, choice, encoded, format_problem, parse_problem, values
 from ._stats import Comparison, Statistics, make_comparison
 
 
@@ -144,50 +143,6 @@ def limits(ctx):
     return Limits(**values(out))
 
 
-class _Watch:
-    """Carries Python's exceptions over fl4_bench(): they cancel it, and are raised when it has returned."""
-
-    def __init__(self, progress, lines):
-        self.progress, self.lines = progress, lines
-        self.exception = self.signal = self.handler = None
-        self.function = _api.BenchProgressFn(self._call)
-
-    def _call(self, progress, user):
-        if self.exception is not None or self.signal:
-            return 1
-        try:
-            if self.progress is None:
-                return 0
-            fields = values(progress.contents)
-            return 1 if self.progress(Progress(line=self.lines[fields["problem"]], **fields)) else 0
-        except BaseException as exception:
-            self.exception = exception
-            return 1
-
-    # An interrupt that came while C ran would be raised before the first line of _call(), and so be lost.
-    # It is only noted therefore, and dealt with at the end.
-    def __enter__(self):
-        handler = signal.getsignal(signal.SIGINT)
-        if callable(handler):
-            try:
-                signal.signal(signal.SIGINT, self._interrupted)
-                self.handler = handler
-            except ValueError:
-                pass  # not the main thread, so not the one that interrupts go to
-        return self
-
-    def _interrupted(self, *arguments):
-        self.signal = arguments
-
-    def __exit__(self, *exception):
-        if self.handler:
-            signal.signal(signal.SIGINT, self.handler)
-        if self.exception is not None:
-            raise self.exception
-        if self.signal:
-            self.handler(*self.signal)
-
-
 def _contenders(given):
     given = [Contender(c) if c is None or isinstance(c, str) else c for c in given]
     if not given:
@@ -274,10 +229,14 @@ def bench(problems, contenders=None, *, device=None, ctx=None, mode="auto", cold
         n_contenders=len(given), contenders=given, compare=ctypes.pointer(compare),
         limits=None if most is None else ctypes.pointer(most),
     )  # fmt: skip
+
+    def told(struct):
+        return Progress(line=lines[struct.problem], **values(struct))
+
     with contextlib.ExitStack() as stack:
         if ctx is None:
             ctx = stack.enter_context(flashl4.Context(device))
-        options.progress = stack.enter_context(_Watch(progress, lines)).function
+        options.progress = stack.enter_context(Watch(_api.BenchProgressFn, progress, told)).function
         status = _lib.fl4_bench(ctx._live(), shapes, len(shapes), ctypes.byref(options), results)
         if status != _api.CANCELLED:
             check(status)

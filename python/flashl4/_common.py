@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pieces that the modules of the package share: errors, and C values as Python's."""
+"""Pieces that the modules of the package share: errors, C values as Python's, calls that take long."""
 import ctypes
+import signal
 
 from . import _api
 from ._api import lib as _lib
@@ -61,3 +62,48 @@ def format_problem(problem):
     text = ctypes.create_string_buffer(_api.PROBLEM_LINE_MAX)
     check(_lib.fl4_problem_format(ctypes.byref(problem), text, len(text)))
     return text.value.decode()
+
+
+class Watch:
+    """Carries Python's exceptions over a C call with a progress callback: they cancel it, and are raised when it has
+    returned. `progress` is called with what `convert` makes of the C struct, and a true value of it cancels too."""
+
+    def __init__(self, function_type, progress, convert):
+        self.progress, self.convert = progress, convert
+        self.exception = self.signal = self.handler = None
+        self.function = function_type(self._call)
+
+    def _call(self, progress, user):
+        if self.exception is not None or self.signal:
+            return 1
+        try:
+            if self.progress is None:
+                return 0
+            return 1 if self.progress(self.convert(progress.contents)) else 0
+        except BaseException as exception:
+            self.exception = exception
+            return 1
+
+    # An interrupt that came while C ran would be raised before the first line of _call(), and so be lost.
+    # It is only noted therefore, and dealt with at the end.
+    def __enter__(self):
+        self.exception = self.signal = self.handler = None
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler):
+            try:
+                signal.signal(signal.SIGINT, self._interrupted)
+                self.handler = handler
+            except ValueError:
+                pass  # not the main thread, so not the one that interrupts go to
+        return self
+
+    def _interrupted(self, *arguments):
+        self.signal = arguments
+
+    def __exit__(self, *exception):
+        if self.handler:
+            signal.signal(signal.SIGINT, self.handler)
+        if self.exception is not None:
+            raise self.exception
+        if self.signal:
+            self.handler(*self.signal)

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-MAY_NEED = r"(libc|libm|libpthread|libdl|librt|libgomp|libomp|libgcc_s|ld-linux[\w-]*)\.so(\.\d+)*"
+MAY_NEED = r"(libc|libm|libpthread|libdl|librt|libgomp|libomp|libgcc_s|libjansson|libz|ld-linux[\w-]*)\.so(\.\d+)*"
 MUST_NOT_MAP = r"/lib(cuda|cudart|nvrtc|nvidia|cublas)[\w.-]*\.so"
 
 

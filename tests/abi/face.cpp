@@ -85,10 +85,50 @@ static void benchmarks()
   expect(ctx.health().temperature_c == -1, "a host's temperature is unknown");
 }
 
+static int stop_after_two(const fl4_tune_progress *progress, void *user)
+{
+  *static_cast<bool *>(user) = true;
+  return progress->evaluations == 2;
+}
+
+static void tuning()
+{
+  fl4::context ctx("host"), other("host");
+  const fl4_problem problem = fl4::parse_problem("hq2sq70d16:bf16:causal");
+  ctx.wisdom_forget();
+  const fl4_tune_space_info space = ctx.tune_space(problem);
+  expect(space.valid > 3 && !std::strcmp(space.family, "host"), "a space");
+  fl4_tune_options options = FL4_TUNE_OPTIONS_INIT;
+  options.max_evaluations = 3;
+  const fl4::tune_report report = ctx.tune(problem, &options);
+  expect(report.n_candidates == 3 && report.tried.size() == 3 && !report.candidates, "as many as were tried");
+  for (const fl4_tune_candidate &c : report.tried) expect(c.invalidity == FL4_INVALIDITY_CORRECT, c.error);
+  expect(report.tried[0].p50 <= report.tried[2].p50 && report.space == space.valid, "the fastest first");
+  expect(ctx.wisdom().size() == 1 && ctx.wisdom_lookup(problem).match == FL4_MATCH_EXACT, "wisdom has learnt");
+  expect(!std::strcmp(ctx.wisdom_lookup(problem).variant, report.variant), "what was found");
+
+  const char *file = "face.wisdom";
+  std::remove(file);
+  ctx.wisdom_set(problem, "host:bm=4");
+  ctx.wisdom_save(file);
+  other.wisdom_forget();
+  expect(other.wisdom_load(file).used > 0 && !std::strncmp(other.wisdom()[0].variant, "host:bm=4", 9), "a file");
+  std::remove(file);
+  expect_thrown(FL4_IO_ERROR, file, [&] { other.wisdom_load(file); });
+
+  bool called = false;
+  options.progress = stop_after_two, options.progress_user = &called;
+  const fl4::tune_report some = ctx.tune(problem, &options);
+  expect(called && some.stop == FL4_TUNE_STOP_CANCELLED && some.tried.size() == 2, "what was tried when cancelled holds");
+  options.family = "toaster";
+  expect_thrown(FL4_INVALID_ARGUMENT, "toaster", [&] { ctx.tune(problem, &options); });
+}
+
 int main()
 {
   contexts();
   samples();
   benchmarks();
+  tuning();
   return failures ? 1 : 0;
 }

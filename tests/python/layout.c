@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Prints what the C compiler makes of the public structs and constants, for the Python package to be
- * held against: "struct NAME SIZE", "field STRUCT.NAME OFFSET SIZE", "value NAME NUMBER".
+ * held against: "struct NAME SIZE", "field STRUCT.NAME OFFSET SIZE", "part STRUCT.ARRAY.NAME OFFSET SIZE" of a struct
+ * without a name that is an array's element, "value NAME NUMBER".
  */
 #include <flashl4/flashl4.h>
 #include <stdio.h>
 
 #define STRUCT(s) printf("struct %s %zu\n", #s, sizeof(s))
 #define FIELD(s, f) printf("field %s.%s %zu %zu\n", #s, #f, offsetof(s, f), sizeof(((s *)0)->f))
+#define PART(s, a, f)                                                                                                  \
+  printf("part %s.%s.%s %zu %zu\n", #s, #a, #f, offsetof(s, a[0].f) - offsetof(s, a), sizeof(((s *)0)->a[0].f))
 #define VALUE(name) printf("value %s %d\n", #name, (int)(name))
 
 static void contexts(void)
@@ -304,6 +307,144 @@ static void benchmarks(void)
   FIELD(fl4_bench_result, reserved);
 }
 
+static void tuning(void)
+{
+  STRUCT(fl4_tune_candidate);
+  FIELD(fl4_tune_candidate, struct_size);
+  FIELD(fl4_tune_candidate, variant);
+  FIELD(fl4_tune_candidate, evaluation);
+  FIELD(fl4_tune_candidate, invalidity);
+  FIELD(fl4_tune_candidate, p50);
+  FIELD(fl4_tune_candidate, p50_low);
+  FIELD(fl4_tune_candidate, p50_high);
+  FIELD(fl4_tune_candidate, samples);
+  FIELD(fl4_tune_candidate, max_error);
+  FIELD(fl4_tune_candidate, compile_ms);
+  FIELD(fl4_tune_candidate, registers);
+  FIELD(fl4_tune_candidate, spill_bytes);
+  FIELD(fl4_tune_candidate, smem_bytes);
+  FIELD(fl4_tune_candidate, same_as);
+  FIELD(fl4_tune_candidate, kernel_hash);
+  FIELD(fl4_tune_candidate, error);
+  FIELD(fl4_tune_candidate, reserved);
+
+  STRUCT(fl4_tune_progress);
+  FIELD(fl4_tune_progress, struct_size);
+  FIELD(fl4_tune_progress, phase);
+  FIELD(fl4_tune_progress, evaluations);
+  FIELD(fl4_tune_progress, most);
+  FIELD(fl4_tune_progress, seconds);
+  FIELD(fl4_tune_progress, latest);
+  FIELD(fl4_tune_progress, best);
+  FIELD(fl4_tune_progress, reserved);
+
+  STRUCT(fl4_tune_options);
+  FIELD(fl4_tune_options, struct_size);
+  FIELD(fl4_tune_options, budget);
+  FIELD(fl4_tune_options, max_evaluations);
+  FIELD(fl4_tune_options, max_seconds);
+  FIELD(fl4_tune_options, target_us);
+  FIELD(fl4_tune_options, seed);
+  FIELD(fl4_tune_options, strategy);
+  FIELD(fl4_tune_options, family);
+  FIELD(fl4_tune_options, log);
+  FIELD(fl4_tune_options, mode);
+  FIELD(fl4_tune_options, cold);
+  FIELD(fl4_tune_options, inputs);
+  FIELD(fl4_tune_options, compile_threads);
+  FIELD(fl4_tune_options, time_limit);
+  FIELD(fl4_tune_options, threshold);
+  FIELD(fl4_tune_options, no_wisdom);
+  FIELD(fl4_tune_options, reserved0);
+  FIELD(fl4_tune_options, seeds);
+  FIELD(fl4_tune_options, progress);
+  FIELD(fl4_tune_options, progress_user);
+  FIELD(fl4_tune_options, reserved);
+
+  STRUCT(fl4_tune_report);
+  FIELD(fl4_tune_report, struct_size);
+  FIELD(fl4_tune_report, candidates);
+  FIELD(fl4_tune_report, candidates_size);
+  FIELD(fl4_tune_report, n_candidates);
+  FIELD(fl4_tune_report, variant);
+  FIELD(fl4_tune_report, improved);
+  FIELD(fl4_tune_report, stop);
+  FIELD(fl4_tune_report, space);
+  FIELD(fl4_tune_report, evaluations);
+  FIELD(fl4_tune_report, resumed);
+  FIELD(fl4_tune_report, failed);
+  FIELD(fl4_tune_report, seconds);
+  FIELD(fl4_tune_report, compile_seconds);
+  FIELD(fl4_tune_report, default_us);
+  FIELD(fl4_tune_report, best_us);
+  FIELD(fl4_tune_report, against);
+  FIELD(fl4_tune_report, reserved);
+
+  STRUCT(fl4_tune_space_info);
+  FIELD(fl4_tune_space_info, struct_size);
+  FIELD(fl4_tune_space_info, family);
+  FIELD(fl4_tune_space_info, combinations);
+  FIELD(fl4_tune_space_info, valid);
+  FIELD(fl4_tune_space_info, same);
+  FIELD(fl4_tune_space_info, n_parameters);
+  FIELD(fl4_tune_space_info, n_reasons);
+  FIELD(fl4_tune_space_info, parameters);
+  FIELD(fl4_tune_space_info, reasons);
+  FIELD(fl4_tune_space_info, reserved);
+  PART(fl4_tune_space_info, parameters, name);
+  PART(fl4_tune_space_info, parameters, what);
+  PART(fl4_tune_space_info, parameters, n_values);
+  PART(fl4_tune_space_info, parameters, values);
+  PART(fl4_tune_space_info, reasons, reason);
+  PART(fl4_tune_space_info, reasons, count);
+
+  STRUCT(fl4_replay_report);
+  FIELD(fl4_replay_report, struct_size);
+  FIELD(fl4_replay_report, points);
+  FIELD(fl4_replay_report, failed);
+  FIELD(fl4_replay_report, best);
+  FIELD(fl4_replay_report, difficulty);
+  FIELD(fl4_replay_report, cap);
+  FIELD(fl4_replay_report, seeds);
+  FIELD(fl4_replay_report, to_95);
+  FIELD(fl4_replay_report, to_99);
+  FIELD(fl4_replay_report, at);
+  FIELD(fl4_replay_report, reserved);
+}
+
+static void wisdom(void)
+{
+  STRUCT(fl4_wisdom_entry);
+  FIELD(fl4_wisdom_entry, struct_size);
+  FIELD(fl4_wisdom_entry, problem);
+  FIELD(fl4_wisdom_entry, device);
+  FIELD(fl4_wisdom_entry, variant);
+  FIELD(fl4_wisdom_entry, source);
+  FIELD(fl4_wisdom_entry, date);
+  FIELD(fl4_wisdom_entry, mode);
+  FIELD(fl4_wisdom_entry, budget);
+  FIELD(fl4_wisdom_entry, evaluations);
+  FIELD(fl4_wisdom_entry, improved);
+  FIELD(fl4_wisdom_entry, match);
+  FIELD(fl4_wisdom_entry, p50_us);
+  FIELD(fl4_wisdom_entry, default_us);
+  FIELD(fl4_wisdom_entry, max_error);
+  FIELD(fl4_wisdom_entry, kernel_hash);
+  FIELD(fl4_wisdom_entry, driver);
+  FIELD(fl4_wisdom_entry, nvrtc);
+  FIELD(fl4_wisdom_entry, reserved0);
+  FIELD(fl4_wisdom_entry, reserved);
+
+  STRUCT(fl4_wisdom_counts);
+  FIELD(fl4_wisdom_counts, struct_size);
+  FIELD(fl4_wisdom_counts, used);
+  FIELD(fl4_wisdom_counts, replaced);
+  FIELD(fl4_wisdom_counts, foreign);
+  FIELD(fl4_wisdom_counts, stale);
+  FIELD(fl4_wisdom_counts, damaged);
+  FIELD(fl4_wisdom_counts, reserved);
+}
+
 static void constants(void)
 {
 #define STATUS(name, value, text) printf("value FL4_%s %d\n", #name, (int)FL4_##name);
@@ -350,6 +491,8 @@ int main(void)
   checks();
   statistics();
   benchmarks();
+  tuning();
+  wisdom();
   constants();
   return 0;
 }

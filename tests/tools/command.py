@@ -7,9 +7,9 @@ import unittest
 
 
 def environment(**more):
-    """No settings of the user's, and one thread: tests share the machine."""
+    """No settings and no wisdom of the user's, and one thread: tests share the machine."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FLASHL4_")}
-    return {**clean, "OMP_NUM_THREADS": "1", **more}
+    return {**clean, "OMP_NUM_THREADS": "1", "FLASHL4_WISDOM": "off", **more}
 
 
 class Command(unittest.TestCase):

@@ -17,6 +17,7 @@ SMALL = "hq2sq17d8"
 
 def fl4(*args, command=None, env=None, **more):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FLASHL4_")}
+    clean["FLASHL4_WISDOM"] = "off"
     clean.update(env or {})
     return subprocess.run([command or FL4, *args], env=clean, capture_output=True, text=True, timeout=120, **more)
 

@@ -217,6 +217,8 @@ void fl4__cuda_leave(const fl4__cuda_device *device, int previous)
   ck_assert_int_eq(previous, 7);
   entered = 0;
 }
+pthread_mutex_t fl4__cuda_load_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
 fl4_status fl4__module_load(fl4__cuda_device *device, const char *source, const char *const *options, int n_options,
                             fl4__module *module)
 {

@@ -48,11 +48,11 @@ static const char *never_refuse(const fl4__variant *v, const fl4__problem *p, co
 
 /* clang-format off */
 static const fl4__param tile_params[] = {
-  {"bm", "rows", 3, {16, 64, 128}},
-  {"stages", "tiles in flight", 3, {1, 2, 4}},
-  {"q_reg", "1: Q in registers", 2, {0, 1}},
+  {"bm", "rows", 3, {16, 64, 128}, false},
+  {"stages", "tiles in flight", 3, {1, 2, 4}, false},
+  {"q_reg", "1: Q in registers", 2, {0, 1}, false},
 };
-static const fl4__param wide_params[] = {{"n", "anything", 2, {1, 10}}};
+static const fl4__param wide_params[] = {{"n", "anything", 2, {1, 10}, false}};
 
 static const fl4__family tile = {
   .name = "tile", .device = FL4_DEVICE_CUDA, .params = tile_params, .n_params = 3,

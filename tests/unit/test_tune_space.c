@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Search spaces of the families: how many points, why not the others, which are the same. */
+#include <math.h>
+
+#include "check_data.h"
+#include "error.h"
+#include "tune/family_space.h"
+
+static fl4_device_info gpu(int sm, int smem, int smem_sm)
+{
+  fl4_device_info d = FL4_DEVICE_INFO_INIT;
+  d.kind = FL4_DEVICE_CUDA, d.sm = sm, d.multiprocessors = 132;
+  d.smem_per_block = smem, d.smem_per_sm = smem_sm;
+  d.registers_per_sm = 65536, d.threads_per_sm = 2048, d.l2_bytes = 50 << 20;
+  return d;
+}
+
+static fl4_device_info h200(void)
+{
+  return gpu(90, 227 << 10, 228 << 10);
+}
+
+static fl4_device_info l4(void)
+{
+  return gpu(89, 99 << 10, 100 << 10);
+}
+
+static fl4_device_info host(int threads)
+{
+  fl4_device_info d = FL4_DEVICE_INFO_INIT;
+  d.kind = FL4_DEVICE_HOST, d.multiprocessors = threads;
+  return d;
+}
+
+static fl4__family_space open_space(const char *line, const fl4_device_info *device)
+{
+  const fl4_problem p = problem_of(line);
+  fl4__problem problem;
+  fl4__variant choice;
+  fl4__family_space s;
+  ck_assert_fl4(fl4__tune_problem(&p, &problem));
+  ck_assert_fl4(fl4__tune_choice(NULL, &problem, device, &choice));
+  ck_assert_fl4(fl4__family_space_open(choice.family, &problem, device, &s));
+  return s;
+}
+
+static fl4__variant variant_of(const char *text)
+{
+  fl4__variant v;
+  ck_assert_fl4(fl4__variant_parse(text, &v));
+  return v;
+}
+
+/* ---------------------------------------------------------------- counts */
+
+START_TEST(counts)
+{
+  static const struct {
+    const char *line;
+    bool is_l4;
+    int64_t valid, same;
+  } cases[] = {
+      {"b4hq32sq4096d128", false, 443, 0},
+      {"b4hq32sq4096d128", true, 211, 0},
+      {"b4hq32sq4096d64", false, 886, 0},
+      {"b4hq32sq4096d64", true, 579, 0},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const fl4_device_info device = cases[i].is_l4 ? l4() : h200();
+    fl4__family_space s = open_space(cases[i].line, &device);
+    ck_assert_int_eq(s.info.combinations, 3360);
+    ck_assert_msg(s.info.valid == cases[i].valid && s.info.same == cases[i].same, "%s on sm_%d: %d valid, %d same",
+                  cases[i].line, device.sm, (int)s.info.valid, (int)s.info.same);
+    int64_t refused = 0;
+    for (int r = 0; r < s.info.n_reasons; r++) refused += s.info.reasons[r].count;
+    ck_assert_int_eq(refused + s.info.valid + s.info.same, s.info.combinations);
+    ck_assert_int_eq(s.space.n_points, s.info.valid);
+    fl4__family_space_close(&s);
+  }
+}
+END_TEST
+
+START_TEST(reasons)
+{
+  const fl4_device_info device = h200();
+  fl4__family_space s = open_space("b4hq32sq4096d128", &device);
+  ck_assert_int_ge(s.info.n_reasons, 3);
+  bool registers = false, rows = false;
+  for (int i = 0; i < s.info.n_reasons; i++) {
+    if (i > 0) ck_assert_int_le(s.info.reasons[i].count, s.info.reasons[i - 1].count);
+    ck_assert_int_gt(s.info.reasons[i].count, 0);
+    registers |= strstr(s.info.reasons[i].reason, "registers a thread") != NULL;
+    rows |= strstr(s.info.reasons[i].reason, "rows a warp") != NULL;
+    for (int k = 0; k < i; k++) ck_assert_str_ne(s.info.reasons[i].reason, s.info.reasons[k].reason);
+  }
+  ck_assert(registers && rows);
+  ck_assert_str_eq(s.info.family, "fwd_mma");
+  ck_assert_int_eq(s.info.n_parameters, 6);
+  ck_assert_str_eq(s.info.parameters[1].name, "bn");
+  ck_assert_int_eq(s.info.parameters[1].n_values, 7);
+  ck_assert_int_eq(s.info.parameters[1].values[2], 48);
+  ck_assert(s.space.ordinal[0] && !s.space.ordinal[4]);
+  fl4__family_space_close(&s);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- points */
+
+START_TEST(points_are_valid_and_found)
+{
+  const fl4_device_info devices[] = {h200(), l4(), host(3)};
+  for (int i = 0; i < 3; i++) {
+    fl4__family_space s = open_space("hq4hkv2sq100sk70d64:causal", &devices[i]);
+    ck_assert_int_gt(s.info.same, 0);
+    for (int64_t point = 0; point < s.space.n_points; point++) {
+      fl4__variant v;
+      char why[160];
+      fl4__family_space_variant(&s, point, &v);
+      ck_assert_ptr_null(v.family->refuse(&v, &s.problem, &s.device, why));
+      ck_assert_int_eq(fl4__family_space_find(&s, &v), point);
+    }
+    /* The built-in choice is one of them. */
+    fl4__variant choice;
+    ck_assert_fl4(fl4__tune_choice(s.family->name, &s.problem, &s.device, &choice));
+    ck_assert_int_ge(fl4__family_space_find(&s, &choice), 0);
+    fl4__family_space_close(&s);
+  }
+}
+END_TEST
+
+START_TEST(what_is_not_there)
+{
+  const fl4_device_info device = l4();
+  fl4__family_space s = open_space("hq4sq512d128", &device);
+  fl4__variant v = variant_of("fwd_mma:bm=128,bn=128,warps=8,stages=4,qreg=0,ctas=4"), odd = v;
+  ck_assert_int_eq(fl4__family_space_find(&s, &v), -1); /* refused */
+  odd.value[0] = 17;
+  ck_assert_int_eq(fl4__family_space_find(&s, &odd), -1);
+  v = variant_of("fwd_mma:bm=64");
+  ck_assert_int_eq(fl4__family_space_find(&s, &v), -1); /* gaps */
+  v = variant_of("host");
+  ck_assert_int_eq(fl4__family_space_find(&s, &v), -1);
+  fl4__family_space_close(&s);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- the same in disguise */
+
+typedef struct disguise {
+  const char *line, *a, *b;
+  bool same;
+} disguise;
+
+static void check_disguise(const disguise *d, const fl4_device_info *device)
+{
+  fl4__family_space s = open_space(d->line, device);
+  const fl4__variant a = variant_of(d->a), b = variant_of(d->b);
+  const int64_t x = fl4__family_space_find(&s, &a), y = fl4__family_space_find(&s, &b);
+  ck_assert_msg(x >= 0 && y >= 0, "%s: %s, %s: points %d, %d", d->line, d->a, d->b, (int)x, (int)y);
+  ck_assert_msg((x == y) == d->same, "%s: %s, %s: same is %d", d->line, d->a, d->b, x == y);
+  fl4__family_space_close(&s);
+}
+
+#define MMA "fwd_mma:bm=64,warps=4,qreg=1,ctas=1,bn=64,stages="
+START_TEST(disguises_of_fwd_mma)
+{
+  static const disguise cases[] = {
+      {"hq4sq64sk64d64", MMA "2", MMA "3", true}, /* one tile */
+      {"hq4sq64sk64d64", MMA "3", MMA "4", true},
+      {"hq4sq64sk65d64", MMA "2", MMA "3", false}, /* two: with two stages the second is fetched later */
+      {"hq4sq64sk65d64", MMA "3", MMA "4", true},
+      {"hq4sq64sk128d64", MMA "3", MMA "4", true},
+      {"hq4sq64sk129d64", MMA "3", MMA "4", false},
+      {"hq4sq64sk0d64", MMA "2", MMA "4", true},
+  };
+  const fl4_device_info device = h200();
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_disguise(&cases[i], &device);
+}
+END_TEST
+
+START_TEST(disguises_of_host)
+{
+  static const disguise cases[] = {
+      {"hq2sq500d64", "host:bm=96,bn=64,threads=0", "host:bm=96,bn=64,threads=4", true},
+      {"hq2sq500d64", "host:bm=96,bn=64,threads=0", "host:bm=96,bn=64,threads=3", false},
+      {"hq2sq96d64", "host:bm=96,bn=64,threads=2", "host:bm=96,bn=64,threads=0", true}, /* two tasks */
+      {"hq2sq97d64", "host:bm=96,bn=64,threads=2", "host:bm=96,bn=64,threads=0", false},
+      {"hq2sq96d64", "host:bm=96,bn=64,threads=0", "host:bm=384,bn=64,threads=0", true},
+      {"hq2sq97d64", "host:bm=96,bn=64,threads=0", "host:bm=192,bn=64,threads=0", false},
+      {"hq4hkv1sq24d64", "host:bm=96,bn=32,threads=0", "host:bm=384,bn=32,threads=0", true}, /* of the group */
+      {"hq4hkv1sq25d64", "host:bm=96,bn=32,threads=0", "host:bm=384,bn=32,threads=0", false},
+      {"hq2sq500sk64d64", "host:bm=96,bn=64,threads=0", "host:bm=96,bn=256,threads=0", true},
+      {"hq2sq500sk65d64", "host:bm=96,bn=64,threads=0", "host:bm=96,bn=128,threads=0", false},
+  };
+  const fl4_device_info device = host(4);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_disguise(&cases[i], &device);
+}
+END_TEST
+
+/* What is canonical says so itself, is not refused, and its launch is no larger. */
+START_TEST(canonical_forms)
+{
+  static const char *const lines[] = {"hq4hkv2sq100sk70d64", "hq2sq5sk300d128:causal", "hq8hkv1sq1sk17d8",
+                                      "hq1sq9sk0d32"};
+  const fl4_device_info devices[] = {h200(), l4(), host(1), host(6)};
+  for (int i = 0; i < 16; i++) {
+    fl4__family_space s = open_space(lines[i / 4], &devices[i % 4]);
+    const fl4__family *f = s.family;
+    for (int64_t n = 0; n < s.info.combinations; n++) {
+      int64_t rest = n;
+      fl4__variant v = {.family = f};
+      char why[160];
+      for (int k = 0; k < f->n_params; k++) {
+        v.value[k] = f->params[k].values[rest % f->params[k].n_values];
+        rest /= f->params[k].n_values;
+      }
+      if (f->refuse(&v, &s.problem, &s.device, why)) continue;
+      fl4__variant once = v, twice;
+      f->canonical(&once, &s.problem, &s.device);
+      twice = once;
+      f->canonical(&twice, &s.problem, &s.device);
+      ck_assert_mem_eq(&once, &twice, sizeof once);
+      ck_assert_ptr_null(f->refuse(&once, &s.problem, &s.device, why));
+      fl4__geometry a = {0}, b = {0};
+      f->geometry(&v, &s.problem, &s.device, &a);
+      f->geometry(&once, &s.problem, &s.device, &b);
+      ck_assert(a.blocks == b.blocks && a.threads == b.threads && a.row_tiles == b.row_tiles &&
+                a.section_heads == b.section_heads && b.smem_bytes <= a.smem_bytes &&
+                b.workspace_bytes <= a.workspace_bytes);
+    }
+    fl4__family_space_close(&s);
+  }
+}
+END_TEST
+
+/* ---------------------------------------------------------------- problems and the call */
+
+/* As a call on the trial's own memory sees it. */
+START_TEST(alignment)
+{
+  static const struct {
+    const char *line;
+    int aligned;
+  } cases[] = {{"hq2sq16d64", 1}, {"hq2sq16d64:odd", 0}, {"hq2sq16d8:packed", 1}, {"b2hq2sq16d24:bshd:lse", 1}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const fl4_problem p = problem_of(cases[i].line);
+    fl4__problem out;
+    ck_assert_fl4(fl4__tune_problem(&p, &out));
+    ck_assert_int_eq(out.aligned, cases[i].aligned);
+    ck_assert_int_eq(out.lse, p.lse);
+    ck_assert_int_eq(out.D, p.D);
+  }
+}
+END_TEST
+
+START_TEST(the_call)
+{
+  fl4_context *ctx = NULL;
+  fl4_context_options o = FL4_CONTEXT_OPTIONS_INIT;
+  o.device = "host", o.threads = 2;
+  ck_assert_fl4(fl4_context_create(&ctx, &o));
+  fl4_problem p = problem_of("hq2sq40d16");
+  fl4_tune_space_info info = FL4_TUNE_SPACE_INFO_INIT;
+  ck_assert_fl4(fl4_tune_space(ctx, &p, NULL, &info));
+  ck_assert_str_eq(info.family, "host");
+  ck_assert_int_eq(info.combinations, 7 * 4 * 12);
+  /* bm up to 48, bn up to 64, one thread or all: 4 · 2 · 2 */
+  ck_assert_int_eq(info.valid, 16);
+  ck_assert_int_eq(info.valid + info.same, 7 * 4 * 3);
+  ck_assert_int_eq(info.n_reasons, 1);
+  ck_assert_int_eq(info.reasons[0].count, 7 * 4 * 9);
+  ck_assert_str_eq(info.reasons[0].reason, "threads=3, but the device has 2");
+  ck_assert_fl4(fl4_tune_space(ctx, &p, "host", &info));
+
+  ck_assert_fl4_fails(fl4_tune_space(NULL, &p, NULL, &info), FL4_INVALID_ARGUMENT, "ctx: is NULL");
+  ck_assert_fl4_fails(fl4_tune_space(ctx, NULL, NULL, &info), FL4_INVALID_ARGUMENT, "problem: is NULL");
+  ck_assert_fl4_fails(fl4_tune_space(ctx, &p, NULL, NULL), FL4_INVALID_ARGUMENT, "info: is NULL");
+  ck_assert_fl4_fails(fl4_tune_space(ctx, &p, "fwd_mma", &info), FL4_UNSUPPORTED, "is for the GPU");
+  ck_assert_fl4_fails(fl4_tune_space(ctx, &p, "no such", &info), FL4_INVALID_ARGUMENT, "unknown family");
+  ck_assert_fl4_fails(fl4_tune_space(ctx, &p, "host:bm=4", &info), FL4_INVALID_ARGUMENT, "is a variant");
+  info.struct_size = 3;
+  ck_assert_fl4_fails(fl4_tune_space(ctx, &p, NULL, &info), FL4_INVALID_ARGUMENT, "struct_size: is 3");
+  info.struct_size = sizeof info;
+  p.D = 12;
+  ck_assert_fl4_fails(fl4_tune_space(ctx, &p, NULL, &info), FL4_INVALID_ARGUMENT, "D");
+  fl4_context_destroy(&ctx);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+  Suite *s = suite_create("tune_space");
+  TCase *tc = tcase_create("space");
+  tcase_add_test(tc, counts);
+  tcase_add_test(tc, reasons);
+  tcase_add_test(tc, points_are_valid_and_found);
+  tcase_add_test(tc, what_is_not_there);
+  tcase_add_test(tc, disguises_of_fwd_mma);
+  tcase_add_test(tc, disguises_of_host);
+  tcase_add_test(tc, canonical_forms);
+  tcase_add_test(tc, alignment);
+  tcase_add_test(tc, the_call);
+  suite_add_tcase(s, tc);
+  return s;
+}
+
+FL4_TEST_MAIN(make_suite)
