@@ -164,7 +164,7 @@ class Rows(Bench):
         def stop(*args):
             return self.json("--problem", A, "--inputs", "normal", *args)["results"][0]
 
-        self.assertEqual(stop("--samples", "7")["stop"], "samples")
+        self.assertEqual(stop("--samples", "7", "--precision", "0.000001")["stop"], "samples")
         late = stop("--samples", "1000000", "--seconds", "0.05", "--precision", "0.000001")
         self.assertEqual(late["stop"], "time")
         self.assertGreaterEqual(late["seconds"], 0.05)
