@@ -185,15 +185,20 @@ static bool is_here(const fl4__wisdom *w, const fl4__piece *piece)
   return strcmp(piece->entry.device, w->device_key) == 0;
 }
 
-/* The piece for a key: the nearest, of equals the best supported. With the lock held. */
+/*
+ * The piece for a key: the nearest, of equals the best supported. With the lock held. No size is more
+ * than one power of two away: what wins on a grid that fills the GPU loses on one that does not, and
+ * the built-in choice sees the sizes.
+ */
 static const fl4__piece *nearest(const fl4__wisdom *w, uint64_t key)
 {
+  enum { NEIGHBOURS = 1 + 1 + 1 };
   const fl4__piece *best = &nothing;
   int least = 0;
   for (size_t i = 0; i < w->n; i++) {
     const fl4__piece *piece = w->held[i].piece;
     const int distance = fl4__wisdom_distance(piece->key, key);
-    if (distance < 0 || !is_here(w, piece)) continue;
+    if (distance < 0 || distance > NEIGHBOURS || !is_here(w, piece)) continue;
     if (best != &nothing && (distance > least || (distance == least && !fl4__piece_beats(piece, best)))) continue;
     best = piece, least = distance;
   }

@@ -13,7 +13,7 @@
  * wisdom can cost speed but never choose a variant that the family refuses.
  *
  * Lengths and batch are keyed by buckets (powers of two), so that no length is tuned anew: wisdom of
- * the same bucket serves all of it, and without any the nearest bucket of the same kind of problem.
+ * the same bucket serves all of it, and without any the nearest neighbouring bucket of the same kind.
  */
 #ifndef FLASHL4_WISDOM_H
 #define FLASHL4_WISDOM_H
@@ -33,7 +33,7 @@ FL4_BEGIN_DECLS
   X(NONE, "none")     /* the built-in choice runs */                                               \
   X(EXACT, "exact")   /* tuned for this very problem on this kind of device */                     \
   X(BUCKET, "bucket") /* for lengths and a batch of the same powers of two */                      \
-  X(NEAR, "near")     /* for other lengths or another batch: the nearest there is */
+  X(NEAR, "near")     /* for the nearest other bucket, no size more than a power of two away */
 
 /** How well wisdom fits a problem. */
 typedef enum fl4_match {

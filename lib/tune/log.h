@@ -5,7 +5,7 @@
  *
  * First a line that says what is tuned ("tuning": schema, problem, device, family, space hash, source
  * hash, mode, inputs, environment); then for each evaluation a line that it begins ("begin": variant,
- * evaluation) and one with its outcome (timestamp, configuration, times, invalidity, correctness,
+ * evaluation, configuration) and one with its outcome (timestamp, configuration, times, invalidity, correctness,
  * measurements, and in "flashl4" what T4 has no word for). A reader of T4 skips what has no
  * "configuration". A begin without an outcome is a candidate that took the process with it.
  */

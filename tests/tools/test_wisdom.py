@@ -70,15 +70,16 @@ class Wisdom(Command):
 
 class Shows(Wisdom):
     def test_list(self):
-        self.assertIn("0 pieces of wisdom", self.wisdom(0, "list").stdout)
+        self.assertIn("0 pieces of wisdom", self.wisdom(0, "list", FLASHL4_WISDOM="off").stdout)
+        system = self.json("list")["pieces"]  # what is compiled in
         file = self.make("a.wisdom", P, "host:bm=24", Q, "host:bm=48,threads=1")
         out = self.wisdom(0, "list", FLASHL4_WISDOM=file).stdout
         self.assertRegex(out, r"^problem +device +p50 us +gain +budget +tuned +variant +from\n")
         self.assertRegex(out, rf"\n{P} +host \w+ \d+T +- +- +by hand +20\d\d-\S+Z +host:bm=24 +{re.escape(file)}\n")
-        self.assertIn("2 pieces of wisdom", out)
+        self.assertIn(f"{2 + len(system)} pieces of wisdom", out)
         found = self.json("list", FLASHL4_WISDOM=file)
         self.assertEqual(found["schema"], "flashl4-wisdom-1")
-        self.assertEqual([(p["problem"], p["variant"], p["budget"]) for p in found["pieces"]],
+        self.assertEqual([(p["problem"], p["variant"], p["budget"]) for p in found["pieces"] if p not in system],
                          [(P, "host:bm=24", "by hand"), (Q, "host:bm=48,threads=1", "by hand")])
 
     def test_list_of_a_file(self):

@@ -125,6 +125,25 @@ cudaError_t cudaMemsetAsync(void *p, int byte, size_t n, cudaStream_t s)
   ck_assert(p && byte == 0x5a && n == 2 << 20);
   return queue("flush");
 }
+pthread_mutex_t fl4__cuda_load_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+/* Loading takes the lock; asked from another thread, since the lock is recursive. */
+static void *try_lock(void *got)
+{
+  *(bool *)got = pthread_mutex_trylock(&fl4__cuda_load_lock) == 0;
+  if (*(bool *)got) pthread_mutex_unlock(&fl4__cuda_load_lock);
+  return NULL;
+}
+
+static bool others_may_load(void)
+{
+  bool got = false;
+  pthread_t thread;
+  ck_assert_int_eq(pthread_create(&thread, NULL, try_lock, &got), 0);
+  pthread_join(thread, NULL);
+  return got;
+}
+
 cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block, void **args, size_t smem, cudaStream_t s)
 {
   (void)smem, (void)s;
@@ -132,6 +151,7 @@ cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block, void **a
   const cudaError_t error = queue("hold");
   if (error != cudaSuccess) return error;
   held = true, gate = *(unsigned **)args[0];
+  ck_assert_msg(!others_may_load(), "the stream is held, and another thread may load code");
   ck_assert(gate[0] == 0 && gate[1] == 0);
   ck_assert_uint_ge(*(unsigned long long *)args[1], 100000000);
   return cudaSuccess;
@@ -139,6 +159,7 @@ cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 block, void **a
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
   (void)s;
+  ck_assert_msg(others_may_load(), "waits for the device with the lock of loading");
   if (held && gives_up) gate[1] = 1;
   if (held) ck_assert_msg(gate[0] == 1 || gives_up, "waits for a stream that is held");
   held = false;
@@ -217,8 +238,6 @@ void fl4__cuda_leave(const fl4__cuda_device *device, int previous)
   ck_assert_int_eq(previous, 7);
   entered = 0;
 }
-pthread_mutex_t fl4__cuda_load_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
-
 fl4_status fl4__module_load(fl4__cuda_device *device, const char *source, const char *const *options, int n_options,
                             fl4__module *module)
 {

@@ -146,6 +146,9 @@ START_TEST(finds_exact_bucket_and_near)
   ck_assert_match(ctx, "hq8sq500sk600d64", FL4_MATCH_BUCKET, "host:bm=24,bn=32,threads=1");
   ck_assert_match(ctx, "hq8sq1024d64", FL4_MATCH_NEAR, "host:bm=24,bn=32,threads=1");
   ck_assert_match(ctx, "hq8sq16384d64", FL4_MATCH_NONE, "host:bm=");
+  ck_assert_match(ctx, "hq8sq512sk2048d64", FL4_MATCH_NONE, "host:bm="); /* one size, two powers of two */
+  ck_assert_match(ctx, "b4hq8sq512d64", FL4_MATCH_NONE, "host:bm=");
+  ck_assert_match(ctx, "b2hq8sq1024d64", FL4_MATCH_NEAR, "host:bm=24,bn=32,threads=1"); /* each by one */
   ck_assert_match(ctx, "hq8sq512d72", FL4_MATCH_NONE, "host:bm=");
   ck_assert_match(ctx, P ":causal", FL4_MATCH_NONE, "host:bm=");
 

@@ -151,7 +151,7 @@ START_TEST(ten_thousand_pieces)
       fl4_match match;
     } cases[] = {{&exact[i], "b3hq2sq%dd64", FL4_MATCH_EXACT},
                  {&bucket[i], "b3hq2sq%dd64:lse", FL4_MATCH_BUCKET},
-                 {&near[i], "b64hq16sq%dd64", FL4_MATCH_NEAR},
+                 {&near[i], "b16hq16sq%dd64", FL4_MATCH_NEAR},
                  {&none[i], "b3hq2sq%dd128", FL4_MATCH_NONE}};
     for (int k = 0; k < 4; k++) {
       snprintf(line, sizeof line, cases[k].line, 64 + 16 * i);
