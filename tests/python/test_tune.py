@@ -316,7 +316,7 @@ class Wisdom(Case):
         self.assertEqual((none.match, none.problem), ("none", ""))
         self.assertTrue(none.variant.startswith("host:") and none.variant != self.VARIANT)
         self.ctx.wisdom_set(LINE, self.VARIANT)
-        for line, match in ((LINE, "exact"), ("hq2sq72d16:bf16:causal", "bucket"), ("hq2sq200d16:bf16:causal", "near")):
+        for line, match in ((LINE, "exact"), ("hq2sq72d16:bf16:causal", "bucket"), ("hq2sq140d16:bf16:causal", "near")):
             entry = self.ctx.wisdom_lookup(line)
             self.assertEqual((entry.match, entry.problem, entry.variant), (match, LINE, self.VARIANT))
         self.assertEqual(self.ctx.wisdom_lookup("hq2sq70d32:bf16:causal").match, "none")
