@@ -90,7 +90,7 @@ void fl4__module_unload(fl4__module *module);
  * host: both take this lock. Of the whole process, as all contexts share the device; recursive, since
  * what is timed may have to load.
  */
-extern pthread_mutex_t fl4__cuda_load_lock;
+pthread_mutex_t *fl4__cuda_load_lock(void);
 
 /* Backend functions, a file each; see device.h. */
 fl4_status fl4__cuda_kernel_find(fl4__device *device, const fl4__build *build, bool may_build,

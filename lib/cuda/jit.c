@@ -49,9 +49,9 @@ static fl4_status build_kernel(fl4__cuda_device *d, const fl4__build *build, fl4
   fl4_status status = fl4__cuda_enter(d, &previous);
   if (status == FL4_OK) {
     status = fl4__module_load(d, build->variant.family->source, options, n, &k->module);
-    pthread_mutex_lock(&fl4__cuda_load_lock);
+    pthread_mutex_lock(fl4__cuda_load_lock());
     if (status == FL4_OK) status = set_up(d, k);
-    pthread_mutex_unlock(&fl4__cuda_load_lock);
+    pthread_mutex_unlock(fl4__cuda_load_lock());
     if (status != FL4_OK) fl4__module_unload(&k->module);
     fl4__cuda_leave(d, previous);
   }

@@ -11,8 +11,6 @@
 #include "error.h"
 #include "util/os.h"
 
-pthread_mutex_t fl4__cuda_load_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
-
 /* Loading is lazy: only asking for a kernel's attributes shows whether the driver takes the code. */
 static fl4_status prove(cudaLibrary_t library)
 {
@@ -28,11 +26,11 @@ static fl4_status load_cubin(const fl4__cubin *cubin, fl4__module *module)
   /* The driver is handed no size, so what is not even an ELF file must not get that far. */
   if (cubin->size < 64 || memcmp(cubin->data, "\177ELF", 4) != 0)
     return fl4__fail(FL4_INTERNAL, "%zu bytes that are not a cubin", cubin->size);
-  pthread_mutex_lock(&fl4__cuda_load_lock);
+  pthread_mutex_lock(fl4__cuda_load_lock());
   fl4_status status = fl4__cuda_status(cudaLibraryLoadData(&module->library, cubin->data, NULL, NULL, 0, NULL, NULL, 0),
                                        "cudaLibraryLoadData");
   if (status == FL4_OK && (status = prove(module->library)) != FL4_OK) fl4__module_unload(module);
-  pthread_mutex_unlock(&fl4__cuda_load_lock);
+  pthread_mutex_unlock(fl4__cuda_load_lock());
   FL4_TRY(status);
   module->resources = cubin->resources;
   module->hash = XXH3_64bits(cubin->data, cubin->size);

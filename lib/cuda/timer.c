@@ -36,6 +36,27 @@ struct fl4__timer {
   void *device_gate;
 };
 
+/* ---------------------------------------------------------------- the lock of loading */
+
+static pthread_mutex_t load_lock;
+
+/* The initialiser of a recursive mutex is not portable, so it is made when first needed. */
+static void make_load_lock(void)
+{
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+  pthread_mutex_init(&load_lock, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+}
+
+pthread_mutex_t *fl4__cuda_load_lock(void)
+{
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, make_load_lock);
+  return &load_lock;
+}
+
 /* ---------------------------------------------------------------- one sample */
 
 static void open_gate(fl4__timer *t)
@@ -96,10 +117,10 @@ static fl4_status queue(fl4__timer *t)
 /* Whatever fails, the gate is opened and the stream is left empty. */
 static fl4_status between_events(fl4__timer *t, double *us)
 {
-  if (t->gate) pthread_mutex_lock(&fl4__cuda_load_lock);
+  if (t->gate) pthread_mutex_lock(fl4__cuda_load_lock());
   const fl4_status queued = queue(t);
   open_gate(t);
-  if (t->gate) pthread_mutex_unlock(&fl4__cuda_load_lock);
+  if (t->gate) pthread_mutex_unlock(fl4__cuda_load_lock());
   const cudaError_t waited = cudaStreamSynchronize(t->stream);
   FL4_TRY(queued);
   FL4_TRY(fl4__cuda_status(waited, "cudaStreamSynchronize"));

@@ -125,13 +125,18 @@ cudaError_t cudaMemsetAsync(void *p, int byte, size_t n, cudaStream_t s)
   ck_assert(p && byte == 0x5a && n == 2 << 20);
   return queue("flush");
 }
-pthread_mutex_t fl4__cuda_load_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
-/* Loading takes the lock; asked from another thread, since the lock is recursive. */
-static void *try_lock(void *got)
+/* Loading takes the lock, which is recursive: what this thread may do, another may not. */
+static bool may_load(void)
 {
-  *(bool *)got = pthread_mutex_trylock(&fl4__cuda_load_lock) == 0;
-  if (*(bool *)got) pthread_mutex_unlock(&fl4__cuda_load_lock);
+  if (pthread_mutex_trylock(fl4__cuda_load_lock()) != 0) return false;
+  pthread_mutex_unlock(fl4__cuda_load_lock());
+  return true;
+}
+
+static void *try_to_load(void *got)
+{
+  *(bool *)got = may_load();
   return NULL;
 }
 
@@ -139,7 +144,7 @@ static bool others_may_load(void)
 {
   bool got = false;
   pthread_t thread;
-  ck_assert_int_eq(pthread_create(&thread, NULL, try_lock, &got), 0);
+  ck_assert_int_eq(pthread_create(&thread, NULL, try_to_load, &got), 0);
   pthread_join(thread, NULL);
   return got;
 }

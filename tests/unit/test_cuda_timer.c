@@ -26,6 +26,7 @@ static fl4_status run(void *user, int i, fl4_stream stream)
   ck_assert_ptr_nonnull(stream);
   ck_assert_int_eq(i, ran);
   ran++;
+  ck_assert_msg(may_load(), "what is timed may have to load");
   if (held && gate[0] && opened_at < 0) opened_at = i;
   if (i == work_fails_at) return fl4__fail(FL4_IO_ERROR, "call %d fails", i);
   if (!capturing && i < 20) return fl4__cuda_status(queue("call"), "call");

@@ -4,20 +4,6 @@
 
 #include "wisdom_data.h"
 
-static fl4_context *ctx;
-
-static void setup(void)
-{
-  wisdom_setup();
-  ctx = open_two_threads();
-}
-
-static void teardown(void)
-{
-  fl4_context_destroy(&ctx);
-  scratch_teardown();
-}
-
 /* ---------------------------------------------------------------- keys */
 
 START_TEST(names_matches)
@@ -134,52 +120,57 @@ END_TEST
 
 /* ---------------------------------------------------------------- matches */
 
-#define P "hq8sq512d64"
-
 START_TEST(finds_exact_bucket_and_near)
 {
+  static const struct {
+    const char *problem;
+    fl4_match match;
+  } cases[] = {
+      {P, FL4_MATCH_EXACT},
+      {P ":bshd", FL4_MATCH_EXACT}, /* strides are no part of it */
+      {P ":lse", FL4_MATCH_BUCKET},
+      {"hq8sq500sk600d64", FL4_MATCH_BUCKET},
+      {"hq8sq1024d64", FL4_MATCH_NEAR},
+      {"b2hq8sq1024d64", FL4_MATCH_NEAR}, /* each by one */
+      {"hq8sq16384d64", FL4_MATCH_NONE},
+      {"hq8sq512sk2048d64", FL4_MATCH_NONE}, /* one size, two powers of two */
+      {"b4hq8sq512d64", FL4_MATCH_NONE},
+      {"hq8sq512d72", FL4_MATCH_NONE},
+      {P ":causal", FL4_MATCH_NONE},
+  };
   ck_assert_match(ctx, P, FL4_MATCH_NONE, "host:bm=");
-  learn(ctx, P, "host:bm=24,bn=32,threads=1", FL4_TUNE_MEASURE, 10);
-  ck_assert_match(ctx, P, FL4_MATCH_EXACT, "host:bm=24,bn=32,threads=1");
-  ck_assert_match(ctx, P ":bshd", FL4_MATCH_EXACT, "host:bm=24,bn=32,threads=1"); /* strides are no part of it */
-  ck_assert_match(ctx, P ":lse", FL4_MATCH_BUCKET, "host:bm=24,bn=32,threads=1");
-  ck_assert_match(ctx, "hq8sq500sk600d64", FL4_MATCH_BUCKET, "host:bm=24,bn=32,threads=1");
-  ck_assert_match(ctx, "hq8sq1024d64", FL4_MATCH_NEAR, "host:bm=24,bn=32,threads=1");
-  ck_assert_match(ctx, "hq8sq16384d64", FL4_MATCH_NONE, "host:bm=");
-  ck_assert_match(ctx, "hq8sq512sk2048d64", FL4_MATCH_NONE, "host:bm="); /* one size, two powers of two */
-  ck_assert_match(ctx, "b4hq8sq512d64", FL4_MATCH_NONE, "host:bm=");
-  ck_assert_match(ctx, "b2hq8sq1024d64", FL4_MATCH_NEAR, "host:bm=24,bn=32,threads=1"); /* each by one */
-  ck_assert_match(ctx, "hq8sq512d72", FL4_MATCH_NONE, "host:bm=");
-  ck_assert_match(ctx, P ":causal", FL4_MATCH_NONE, "host:bm=");
+  learn(ctx, measured(P, TUNED));
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    ck_assert_match(ctx, cases[i].problem, cases[i].match, cases[i].match == FL4_MATCH_NONE ? "host:bm=" : TUNED);
 
   /* Another problem of the bucket has its own; the larger budget serves the rest. */
-  learn(ctx, "hq8sq520d64", "host:bm=48,bn=64,threads=1", FL4_TUNE_PATIENT, 11);
-  ck_assert_match(ctx, P, FL4_MATCH_EXACT, "host:bm=24,bn=32,threads=1");
+  learn(ctx, make_entry("hq8sq520d64", "host:bm=48,bn=64,threads=1", FL4_TUNE_PATIENT, 11));
+  ck_assert_match(ctx, P, FL4_MATCH_EXACT, TUNED);
   ck_assert_match(ctx, "hq8sq520d64", FL4_MATCH_EXACT, "host:bm=48");
   ck_assert_match(ctx, "hq8sq500d64", FL4_MATCH_BUCKET, "host:bm=48");
   ck_assert_match(ctx, "hq8sq1024d64", FL4_MATCH_NEAR, "host:bm=48");
 
   /* What is nearer is found at once, also where something else was found before. */
-  learn(ctx, "hq8sq1400d64", "host:bm=96,bn=64,threads=1", FL4_TUNE_MEASURE, 12);
+  learn(ctx, measured("hq8sq1400d64", "host:bm=96,bn=64,threads=1"));
   ck_assert_match(ctx, "hq8sq1024d64", FL4_MATCH_BUCKET, "host:bm=96");
   ck_assert_match(ctx, "hq8sq2048d64", FL4_MATCH_NEAR, "host:bm=96");
   ck_assert_match(ctx, "hq8sq256d64", FL4_MATCH_NEAR, "host:bm=48");
-  learn(ctx, P ":causal", "host:bm=12,bn=64,threads=1", FL4_TUNE_MEASURE, 12);
+  learn(ctx, measured(P ":causal", "host:bm=12,bn=64,threads=1"));
   ck_assert_match(ctx, P ":causal", FL4_MATCH_EXACT, "host:bm=12");
-  ck_assert_match(ctx, P, FL4_MATCH_EXACT, "host:bm=24,bn=32,threads=1");
+  ck_assert_match(ctx, P, FL4_MATCH_EXACT, TUNED);
 }
 END_TEST
 
 START_TEST(fills_the_entry)
 {
-  learn(ctx, P ":bf16", "host:threads=1,bn=32,bm=24", FL4_TUNE_PATIENT, 10.5);
+  learn(ctx, make_entry(P ":bf16", "host:threads=1,bn=32,bm=24", FL4_TUNE_PATIENT, 10.5));
   fl4_wisdom_entry e = look_up(ctx, P ":bf16");
   char device[64];
   fl4__device_key(&ctx->device->info, device);
   ck_assert_uint_eq(e.struct_size, sizeof e);
   ck_assert_str_eq(e.problem, P ":bf16");
   ck_assert_str_eq(e.device, device);
-  ck_assert_str_eq(e.variant, "host:bm=24,bn=32,threads=1");
+  ck_assert_str_eq(e.variant, TUNED);
   ck_assert_str_eq(e.source, "memory");
   ck_assert_str_eq(e.mode, "graph");
   ck_assert_str_eq(e.driver, "580.65.06");
@@ -204,13 +195,12 @@ END_TEST
 /* Where a tuning found nothing better, its neighbours have the built-in choice for their own sizes. */
 START_TEST(no_improvement_is_not_copied)
 {
-  fl4_wisdom_entry e = make_entry(P, "host:bm=24,bn=32,threads=1", FL4_TUNE_MEASURE, 10);
-  char chosen[128];
-  strcpy(chosen, look_up(ctx, "hq8sq500d64").variant);
-  ck_assert_str_ne(chosen, e.variant);
+  fl4_wisdom_entry e = measured(P, TUNED);
+  const char *chosen = text_of("%s", look_up(ctx, "hq8sq500d64").variant);
+  ck_assert_str_ne(chosen, TUNED);
   e.improved = 0;
-  ck_assert_fl4(fl4__wisdom_learn(ctx->wisdom, &ctx->device->info, &e));
-  ck_assert_match(ctx, P, FL4_MATCH_EXACT, "host:bm=24,bn=32,threads=1");
+  learn(ctx, e);
+  ck_assert_match(ctx, P, FL4_MATCH_EXACT, TUNED);
   ck_assert_match(ctx, "hq8sq500d64", FL4_MATCH_BUCKET, chosen);
 }
 END_TEST
@@ -218,17 +208,14 @@ END_TEST
 /* Wisdom may name what the family refuses here; then the built-in choice runs. */
 START_TEST(never_what_the_family_refuses)
 {
-  char *line = make_line(ctx, NULL, make_entry(P, "host:bm=24,bn=32,threads=128", FL4_TUNE_EXHAUSTIVE, 1));
-  ck_assert_fl4(fl4_wisdom_import(ctx, line, NULL));
-  free(line);
+  ck_assert_fl4(fl4_wisdom_import(ctx, line_of(measured(P, "host:bm=24,bn=32,threads=128")), NULL));
   ck_assert_uint_eq(fl4_wisdom_count(ctx), 1);
   ck_assert_match(ctx, P, FL4_MATCH_NONE, "threads=0");
   ck_assert_match(ctx, "hq8sq500d64", FL4_MATCH_NONE, "threads=0");
   ck_assert_match(ctx, "hq8sq900d64", FL4_MATCH_NONE, "threads=0");
 
-  line = make_line(ctx, NULL, make_entry(P, "fwd_mma:bm=64,bn=64", FL4_TUNE_EXHAUSTIVE, 0.5)); /* no such device */
-  ck_assert_fl4(fl4_wisdom_import(ctx, line, NULL));
-  free(line);
+  const fl4_wisdom_entry gpu = make_entry(P, "fwd_mma:bm=64,bn=64", FL4_TUNE_EXHAUSTIVE, 0.5);
+  ck_assert_fl4(fl4_wisdom_import(ctx, line_of(gpu), NULL));
   ck_assert_match(ctx, P, FL4_MATCH_NONE, "host:bm=");
 }
 END_TEST
@@ -254,8 +241,8 @@ START_TEST(better_support_wins)
     strcpy(first.date, "2026-02-01T00:00:00Z");
     strcpy(second.date, others[i].date);
     ck_assert_fl4(fl4_wisdom_forget(ctx));
-    ck_assert_fl4(fl4__wisdom_learn(ctx->wisdom, &ctx->device->info, &first));
-    ck_assert_fl4(fl4__wisdom_learn(ctx->wisdom, &ctx->device->info, &second));
+    learn(ctx, first);
+    learn(ctx, second);
     ck_assert_uint_eq(fl4_wisdom_count(ctx), 1);
     ck_assert_msg((strstr(look_up(ctx, P).variant, "bm=48") != NULL) == others[i].wins, "%zu", i);
   }
@@ -267,29 +254,39 @@ END_TEST
 START_TEST(sets_by_hand)
 {
   const fl4_problem p = parse(P);
-  learn(ctx, P, "host:bm=24", FL4_TUNE_EXHAUSTIVE, 1);
+  const fl4_wisdom_entry found = make_entry(P, "host:bm=24", FL4_TUNE_EXHAUSTIVE, 1);
+  learn(ctx, found);
   ck_assert_fl4(fl4_wisdom_set(ctx, &p, "host:bm=48"));
-  fl4_wisdom_entry e = look_up(ctx, P);
+  const fl4_wisdom_entry e = look_up(ctx, P);
   ck_assert_ptr_nonnull(strstr(e.variant, "host:bm=48,bn=")); /* gaps are filled */
   ck_assert_str_eq(e.mode, "hand");
   ck_assert_fl4(fl4_wisdom_set(ctx, &p, "host:bm=96"));
   ck_assert_match(ctx, P, FL4_MATCH_EXACT, "host:bm=96");
-  learn(ctx, P, "host:bm=24", FL4_TUNE_EXHAUSTIVE, 1);
+  learn(ctx, found);
   ck_assert_match(ctx, P, FL4_MATCH_EXACT, "host:bm=96"); /* until it is set otherwise, or forgotten */
   ck_assert_uint_eq(fl4_wisdom_count(ctx), 1);
   ck_assert_match(ctx, "hq8sq400d64", FL4_MATCH_BUCKET, "host:bm=96");
+}
+END_TEST
 
-  /* Also if the clock was wrong once. */
-  e = make_entry(P, "host:bm=4", FL4_TUNE_EXHAUSTIVE, 1);
+START_TEST(sets_though_the_clock_was_wrong_once)
+{
+  const fl4_problem p = parse(P);
+  fl4_wisdom_entry e = make_entry(P, "host:bm=4", FL4_TUNE_EXHAUSTIVE, 1);
   strcpy(e.mode, "hand");
   strcpy(e.date, "2999-01-01T00:00:00Z");
-  char *line = make_line(ctx, NULL, e);
-  ck_assert_fl4(fl4_wisdom_import(ctx, line, NULL));
+  ck_assert_fl4(fl4_wisdom_import(ctx, line_of(e), NULL));
   ck_assert_match(ctx, P, FL4_MATCH_EXACT, "host:bm=4");
   ck_assert_fl4(fl4_wisdom_set(ctx, &p, "host:bm=48"));
   ck_assert_match(ctx, P, FL4_MATCH_EXACT, "host:bm=48");
-  free(line);
+}
+END_TEST
 
+START_TEST(set_refuses)
+{
+  const fl4_problem p = parse(P);
+  fl4_problem bad = p;
+  bad.D = 7;
   ck_assert_fl4_fails(fl4_wisdom_set(NULL, &p, "host"), FL4_INVALID_ARGUMENT, "fl4_wisdom_set: ctx: is NULL");
   ck_assert_fl4_fails(fl4_wisdom_set(ctx, NULL, "host"), FL4_INVALID_ARGUMENT, "problem: is NULL");
   ck_assert_fl4_fails(fl4_wisdom_set(ctx, &p, NULL), FL4_INVALID_ARGUMENT, "fl4_wisdom_set: variant: is NULL");
@@ -297,21 +294,19 @@ START_TEST(sets_by_hand)
   ck_assert_fl4_fails(fl4_wisdom_set(ctx, &p, "warp"), FL4_INVALID_ARGUMENT, "unknown family 'warp'");
   ck_assert_fl4_fails(fl4_wisdom_set(ctx, &p, "fwd_mma"), FL4_UNSUPPORTED, "is for the GPU");
   ck_assert_fl4_fails(fl4_wisdom_set(ctx, &p, "host:threads=3"), FL4_UNSUPPORTED, "threads=3, but the device has 2");
-  fl4_problem bad = p;
-  bad.D = 7;
   ck_assert_fl4_fails(fl4_wisdom_set(ctx, &bad, "host"), FL4_INVALID_ARGUMENT, "fl4_problem.D: is 7");
 }
 END_TEST
 
 START_TEST(forgets)
 {
-  learn(ctx, P, "host:bm=24", FL4_TUNE_MEASURE, 1);
+  learn(ctx, measured(P, "host:bm=24"));
   ck_assert_match(ctx, "hq8sq700d64", FL4_MATCH_BUCKET, "host:bm=24");
   ck_assert_fl4(fl4_wisdom_forget(ctx));
   ck_assert_uint_eq(fl4_wisdom_count(ctx), 0);
   ck_assert_match(ctx, P, FL4_MATCH_NONE, "host:");
   ck_assert_match(ctx, "hq8sq700d64", FL4_MATCH_NONE, "host:");
-  learn(ctx, "hq8sq700d64", "host:bm=48", FL4_TUNE_MEASURE, 1);
+  learn(ctx, measured("hq8sq700d64", "host:bm=48"));
   ck_assert_match(ctx, P, FL4_MATCH_BUCKET, "host:bm=48");
   ck_assert_uint_eq(fl4_wisdom_count(ctx), 1);
   ck_assert_fl4_fails(fl4_wisdom_forget(NULL), FL4_INVALID_ARGUMENT, "fl4_wisdom_forget: ctx: is NULL");
@@ -320,21 +315,21 @@ END_TEST
 
 START_TEST(lists)
 {
-  fl4_wisdom_entry e = FL4_WISDOM_ENTRY_INIT;
-  char *foreign = make_line(ctx, "sm_90 132SM 60MB", make_entry(P, "fwd_mma:bm=64", FL4_TUNE_MEASURE, 1));
-  learn(ctx, P, "host:bm=24", FL4_TUNE_MEASURE, 1);
-  ck_assert_fl4(fl4_wisdom_import(ctx, foreign, NULL));
-  free(foreign);
-  learn(ctx, P ":causal", "host:bm=24", FL4_TUNE_MEASURE, 1);
-  learn(ctx, P, "host:bm=48", FL4_TUNE_PATIENT, 1); /* takes the place of the first */
   static const char *const variants[] = {"host:bm=48", "fwd_mma:bm=64", "host:bm=24"};
+  fl4_wisdom_entry e = FL4_WISDOM_ENTRY_INIT;
+  learn(ctx, measured(P, "host:bm=24"));
+  const fl4_wisdom_entry faster = make_entry(P, "fwd_mma:bm=64", FL4_TUNE_MEASURE, 1);
+  ck_assert_fl4(fl4_wisdom_import(ctx, foreign_line(H200, faster), NULL));
+  learn(ctx, measured(P ":causal", "host:bm=24"));
+  learn(ctx, make_entry(P, "host:bm=48", FL4_TUNE_PATIENT, 10)); /* takes the place of the first */
   ck_assert_uint_eq(fl4_wisdom_count(ctx), 3);
-  ck_assert_uint_eq(fl4_wisdom_count(NULL), 0);
   for (size_t i = 0; i < 3; i++) {
     ck_assert_fl4(fl4_wisdom_get(ctx, i, &e));
     ck_assert_str_eq(e.variant, variants[i]);
   }
   ck_assert_match(ctx, P, FL4_MATCH_EXACT, "host:bm=48"); /* not what is faster on another device */
+
+  ck_assert_uint_eq(fl4_wisdom_count(NULL), 0);
   ck_assert_fl4_fails(fl4_wisdom_get(ctx, 3, &e), FL4_INVALID_ARGUMENT, "index: is 3, must be less than");
   ck_assert_fl4_fails(fl4_wisdom_get(NULL, 0, &e), FL4_INVALID_ARGUMENT, "ctx: is NULL");
   ck_assert_fl4_fails(fl4_wisdom_get(ctx, 0, NULL), FL4_INVALID_ARGUMENT, "entry: is NULL");
@@ -362,7 +357,7 @@ START_TEST(entries_of_other_sizes)
     fl4_wisdom_entry entry;
     uint64_t more[2];
   } newer = {.entry = FL4_WISDOM_ENTRY_INIT};
-  learn(ctx, P, "host:bm=24", FL4_TUNE_MEASURE, 1);
+  learn(ctx, measured(P, "host:bm=24"));
   newer.entry.struct_size = sizeof newer;
   ck_assert_fl4(fl4_wisdom_get(ctx, 0, &newer.entry));
   ck_assert_uint_eq(newer.entry.struct_size, sizeof newer);
@@ -381,12 +376,11 @@ END_TEST
 
 START_TEST(learn_refuses)
 {
-  const fl4_device_info *device = &ctx->device->info;
 #define REFUSED(change, words)                                                                                         \
   do {                                                                                                                 \
-    fl4_wisdom_entry e = make_entry(P, "host:bm=24", FL4_TUNE_MEASURE, 1);                                             \
+    fl4_wisdom_entry e = measured(P, "host:bm=24");                                                                    \
     change;                                                                                                            \
-    ck_assert_fl4_fails(fl4__wisdom_learn(ctx->wisdom, device, &e), FL4_INVALID_ARGUMENT, words);                      \
+    ck_assert_fl4_fails(try_to_learn(ctx, e), FL4_INVALID_ARGUMENT, words);                                            \
   } while (0)
   REFUSED(strcpy(e.problem, "hq8"), "size 'sq' is missing");
   REFUSED(strcpy(e.variant, "host:bm=1"), "parameter 'bm'");
@@ -396,12 +390,16 @@ START_TEST(learn_refuses)
   REFUSED(e.improved = 2, "improved must be 0 or 1");
 #undef REFUSED
   ck_assert_uint_eq(fl4_wisdom_count(ctx), 0);
+}
+END_TEST
 
-  /* What a driver may say of itself is no reason to lose a result. */
+/* What a driver may say of itself is no reason to lose a result. */
+START_TEST(learns_of_an_odd_driver)
+{
   fl4_wisdom_entry e = make_entry(P, "host:bm=24", FL4_TUNE_MEASURE, NAN);
   strcpy(e.driver, "\"x\"\\ \n\xff");
   e.default_us = INFINITY;
-  ck_assert_fl4(fl4__wisdom_learn(ctx->wisdom, device, &e));
+  learn(ctx, e);
   e = look_up(ctx, P);
   ck_assert_str_eq(e.driver, "\"x\"\\ \n?");
   ck_assert(isnan(e.p50_us) && isnan(e.default_us));
@@ -420,23 +418,21 @@ START_TEST(seeds_a_tuning)
   ck_assert_int_eq(fl4__wisdom_seeds(ctx->wisdom, &problem, device, 8, v), 0);
   ck_assert_int_eq(fl4__wisdom_seeds(NULL, &problem, device, 8, v), 0);
 
-  learn(ctx, "hq8sq4096d64", "host:bm=96", FL4_TUNE_MEASURE, 1);
-  learn(ctx, "hq8sq512d64", "host:bm=24,bn=32,threads=1", FL4_TUNE_MEASURE, 1);
-  learn(ctx, "hq8sq2048d64", "host:bm=24,bn=32,threads=1", FL4_TUNE_MEASURE, 1); /* the same again */
-  learn(ctx, "hq8sq1024d128", "host:bm=12", FL4_TUNE_MEASURE, 1);                /* another kind */
-  char *foreign = make_line(ctx, "host other 64T", make_entry("hq8sq1024d64", "host:bm=48", FL4_TUNE_MEASURE, 1));
-  char *refused = make_line(ctx, NULL, make_entry("hq8sq1000d64", "host:threads=128", FL4_TUNE_MEASURE, 1));
+  learn(ctx, measured("hq8sq4096d64", "host:bm=96"));
+  learn(ctx, measured("hq8sq512d64", TUNED));
+  learn(ctx, measured("hq8sq2048d64", TUNED));         /* the same again */
+  learn(ctx, measured("hq8sq1024d128", "host:bm=12")); /* another kind */
+  const char *foreign = foreign_line("host other 64T", measured("hq8sq1024d64", "host:bm=48"));
+  const char *refused = line_of(measured("hq8sq1000d64", "host:threads=128"));
   ck_assert_fl4(fl4_wisdom_import(ctx, foreign, NULL));
   ck_assert_match(ctx, "hq8sq1024d64", FL4_MATCH_NEAR, "bm=24"); /* what another device has learnt runs nowhere else */
   ck_assert_match(ctx, "hq8sq1000d64", FL4_MATCH_NEAR, "bm=24");
   ck_assert_fl4(fl4_wisdom_import(ctx, refused, NULL));
-  free(foreign);
-  free(refused);
 
   char text[FL4__VARIANT_TEXT];
   ck_assert_int_eq(fl4__wisdom_seeds(ctx->wisdom, &problem, device, 8, v), 3);
   fl4__variant_format(&v[0], text);
-  ck_assert_str_eq(text, "host:bm=24,bn=32,threads=1");
+  ck_assert_str_eq(text, TUNED);
   ck_assert_int_eq(fl4__variant_get(&v[1], "bm"), 96);
   ck_assert_int_gt(fl4__variant_get(&v[1], "bn"), 0);  /* in full */
   ck_assert_int_eq(fl4__variant_get(&v[2], "bm"), 48); /* other devices come last */
@@ -449,43 +445,36 @@ END_TEST
 
 START_TEST(export_comes_back)
 {
-  char small[8], *text;
-  size_t size = 0, again = sizeof small;
-  learn(ctx, P, "host:bm=24", FL4_TUNE_MEASURE, 1.0 / 3);
-  learn(ctx, "hq4sq9d8:fp32", "host:bm=48,threads=0", FL4_TUNE_PATIENT, 1e6);
-  char *foreign = make_line(ctx, "sm_90 132SM 60MB", make_entry(P, "fwd_mma:bm=64", FL4_TUNE_MEASURE, 1));
-  ck_assert_fl4(fl4_wisdom_import(ctx, foreign, NULL));
-  free(foreign);
+  learn(ctx, make_entry(P, "host:bm=24", FL4_TUNE_MEASURE, 1.0 / 3));
+  learn(ctx, make_entry("hq4sq9d8:fp32", "host:bm=48,threads=0", FL4_TUNE_PATIENT, 1e6));
+  ck_assert_fl4(fl4_wisdom_import(ctx, foreign_line(H200, measured(P, "fwd_mma:bm=64")), NULL));
+  const char *text = exported(ctx);
 
-  ck_assert_fl4(fl4_wisdom_export(ctx, NULL, &size));
-  text = malloc(size);
-  ck_assert_fl4_fails(fl4_wisdom_export(ctx, small, &again), FL4_INVALID_ARGUMENT, "size: is 8, must be at least");
-  ck_assert_uint_eq(again, size);
-  ck_assert_fl4(fl4_wisdom_export(ctx, text, &again));
-  ck_assert_uint_eq(strlen(text) + 1, size);
-  ck_assert_fl4_fails(fl4_wisdom_export(NULL, text, &again), FL4_INVALID_ARGUMENT, "ctx: is NULL");
-  ck_assert_fl4_fails(fl4_wisdom_export(ctx, text, NULL), FL4_INVALID_ARGUMENT, "size: is NULL");
-
-  fl4_context *other = open_two_threads();
+  fl4_context *other = open_context();
   fl4_wisdom_counts counts = FL4_WISDOM_COUNTS_INIT;
   ck_assert_fl4(fl4_wisdom_import(other, text, &counts));
-  ck_assert_int_eq(counts.used, 2);
-  ck_assert_int_eq(counts.foreign, 1);
-  ck_assert_int_eq(counts.replaced + counts.stale + counts.damaged, 0);
+  ck_assert_counts(counts, .used = 2, .foreign = 1);
   for (size_t i = 0; i < 3; i++) {
     fl4_wisdom_entry a = FL4_WISDOM_ENTRY_INIT, b = FL4_WISDOM_ENTRY_INIT;
     ck_assert_fl4(fl4_wisdom_get(ctx, i, &a));
     ck_assert_fl4(fl4_wisdom_get(other, i, &b));
     ck_assert_mem_eq(&a, &b, sizeof a);
   }
-  char *second = malloc(size);
-  again = size;
-  ck_assert_fl4(fl4_wisdom_export(other, second, &again));
-  ck_assert_str_eq(text, second);
-  free(second);
-  free(text);
+  ck_assert_str_eq(exported(other), text);
   fl4_context_destroy(&other);
+}
+END_TEST
 
+START_TEST(export_and_import_refuse)
+{
+  char small[8];
+  size_t size = sizeof small;
+  fl4_wisdom_counts counts = FL4_WISDOM_COUNTS_INIT;
+  learn(ctx, measured(P, "host:bm=24"));
+  ck_assert_fl4_fails(fl4_wisdom_export(ctx, small, &size), FL4_INVALID_ARGUMENT, "size: is 8, must be at least");
+  ck_assert_uint_eq(size, strlen(exported(ctx)) + 1);
+  ck_assert_fl4_fails(fl4_wisdom_export(NULL, small, &size), FL4_INVALID_ARGUMENT, "ctx: is NULL");
+  ck_assert_fl4_fails(fl4_wisdom_export(ctx, small, NULL), FL4_INVALID_ARGUMENT, "size: is NULL");
   ck_assert_fl4_fails(fl4_wisdom_import(NULL, "", NULL), FL4_INVALID_ARGUMENT, "ctx: is NULL");
   ck_assert_fl4_fails(fl4_wisdom_import(ctx, NULL, NULL), FL4_INVALID_ARGUMENT, "text: is NULL");
   counts.struct_size = 1;
@@ -496,31 +485,23 @@ END_TEST
 START_TEST(counts_what_it_reads)
 {
   fl4_wisdom_counts c = FL4_WISDOM_COUNTS_INIT;
-  const fl4_wisdom_entry good = make_entry(P, "host:bm=24", FL4_TUNE_MEASURE, 10);
-  char text[8192] = "", *a = make_line(ctx, NULL, good),
-       *better = make_line(ctx, NULL, make_entry(P, "host:bm=48", FL4_TUNE_PATIENT, 10)),
-       *foreign = make_line(ctx, "host x 1T", good);
-  strcat(strcat(strcat(strcat(text, a), better), a), foreign); /* replaced, used, worse, foreign */
-  strcat(strcat(text, better), "rubbish\n\n{\"flashl4_wisdom\":1}\n");
+  const fl4_wisdom_entry good = measured(P, "host:bm=24");
+  const char *a = line_of(good), *better = line_of(make_entry(P, "host:bm=48", FL4_TUNE_PATIENT, 10));
+  const char *foreign = foreign_line("host x 1T", good), *stale = changed("variant", "\"host:bm=7\"");
   ck_assert_fl4_fails(fl4_wisdom_forget(NULL), FL4_INVALID_ARGUMENT, "ctx");
-  ck_assert_fl4(fl4_wisdom_import(ctx, text, &c));
+  /* replaced, used, worse, foreign, the same again; an empty line and a header count for nothing */
+  const char *lines = text_of("%s%s%s%s%s", a, better, a, foreign, better);
+  ck_assert_fl4(fl4_wisdom_import(ctx, text_of("%srubbish\n%s\n" HEADER, lines, stale), &c));
   ck_assert_str_eq(fl4_last_error(), "fl4_wisdom_forget: ctx: is NULL, must be a context"); /* it did not fail */
-  ck_assert_int_eq(c.used, 1);
-  ck_assert_int_eq(c.replaced, 3);
-  ck_assert_int_eq(c.foreign, 1);
-  ck_assert_int_eq(c.damaged, 1);
-  ck_assert_int_eq(c.stale, 0);
+  ck_assert_counts(c, .used = 1, .replaced = 3, .foreign = 1, .stale = 1, .damaged = 1);
 
   /* Known already: still used. Not used: what the context knows better. */
   ck_assert_fl4(fl4_wisdom_import(ctx, better, &c));
-  ck_assert_int_eq(c.used, 1);
-  ck_assert_int_eq(c.replaced, 0);
+  ck_assert_counts(c, .used = 1);
+  ck_assert_fl4(fl4_wisdom_import(ctx, text_of("%s%s", better, better), &c));
+  ck_assert_counts(c, .used = 1, .replaced = 1);
   ck_assert_fl4(fl4_wisdom_import(ctx, a, &c));
-  ck_assert_int_eq(c.used, 0);
-  ck_assert_int_eq(c.replaced, 1);
-  free(a);
-  free(better);
-  free(foreign);
+  ck_assert_counts(c, .replaced = 1);
 }
 END_TEST
 
@@ -529,7 +510,7 @@ static Suite *make_suite(void)
   Suite *suite = suite_create("wisdom");
   TCase *c = tcase_create("wisdom");
   tcase_set_timeout(c, 60);
-  tcase_add_checked_fixture(c, setup, teardown);
+  tcase_add_checked_fixture(c, wisdom_setup, wisdom_teardown);
   tcase_add_test(c, names_matches);
   tcase_add_test(c, keys_are_powers_of_two);
   tcase_add_test(c, devices_have_keys);
@@ -540,13 +521,17 @@ static Suite *make_suite(void)
   tcase_add_test(c, never_what_the_family_refuses);
   tcase_add_test(c, better_support_wins);
   tcase_add_test(c, sets_by_hand);
+  tcase_add_test(c, sets_though_the_clock_was_wrong_once);
+  tcase_add_test(c, set_refuses);
   tcase_add_test(c, forgets);
   tcase_add_test(c, lists);
   tcase_add_test(c, lookup_refuses);
   tcase_add_test(c, entries_of_other_sizes);
   tcase_add_test(c, learn_refuses);
+  tcase_add_test(c, learns_of_an_odd_driver);
   tcase_add_test(c, seeds_a_tuning);
   tcase_add_test(c, export_comes_back);
+  tcase_add_test(c, export_and_import_refuse);
   tcase_add_test(c, counts_what_it_reads);
   suite_add_tcase(suite, c);
   return suite;

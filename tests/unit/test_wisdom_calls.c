@@ -7,25 +7,10 @@
 
 #include "wisdom_data.h"
 
-static fl4_context *ctx;
-
-static void setup(void)
-{
-  wisdom_setup();
-  ctx = open_two_threads();
-}
-
-static void teardown(void)
-{
-  fl4_context_destroy(&ctx);
-  scratch_teardown();
-}
-
-#define P "hq8sq512d64"
-
 /* ---------------------------------------------------------------- what it changes */
 
-static void plan_of(fl4_context *context, const char *line, char variant[128])
+/* The variant that a call runs. */
+static const char *plan_of(fl4_context *context, const char *line)
 {
   fl4_attention_args args = FL4_ATTENTION_ARGS_INIT;
   fl4_plan_info info = FL4_PLAN_INFO_INIT;
@@ -33,69 +18,62 @@ static void plan_of(fl4_context *context, const char *line, char variant[128])
   args.B = p.B, args.Hq = p.Hq, args.Hkv = p.Hkv, args.Sq = p.Sq, args.Sk = p.Sk, args.D = p.D;
   args.dtype = p.dtype, args.mask = p.mask;
   ck_assert_fl4(fl4_attention_plan_info(context, &args, &info));
-  memcpy(variant, info.variant, 128);
+  return text_of("%s", info.variant);
+}
+
+#define OTHER "host:bm=4,bn=32,threads=1"
+
+/* $FLASHL4_WISDOM is a file that has another variant than the built-in choice. */
+static const char *name_file(void)
+{
+  ck_assert_ptr_null(strstr(plan_of(ctx, P), "bm=4,"));
+  const char *file = write_text(in_scratch("one.wisdom"), line_of(measured(P, OTHER)));
+  setenv("FLASHL4_WISDOM", file, 1);
+  return file;
 }
 
 START_TEST(a_line_changes_what_runs)
 {
-  char before[128], after[128];
-  plan_of(ctx, P, before);
-  char *line = make_line(ctx, NULL, make_entry(P, "host:bm=4,bn=32,threads=1", FL4_TUNE_MEASURE, 10));
-  ck_assert_ptr_null(strstr(before, "bm=4,"));
-  const char *file = in_scratch("one.wisdom");
-  write_file(file, line, strlen(line));
-  setenv("FLASHL4_WISDOM", file, 1);
-  fl4_context *wise = open_two_threads();
-  plan_of(wise, P, after);
-  ck_assert_str_eq(after, "host:bm=4,bn=32,threads=1");
-  plan_of(wise, "hq8sq600d64", after);
-  ck_assert_str_eq(after, "host:bm=4,bn=32,threads=1");
-  plan_of(wise, P ":causal", after);
-  ck_assert_str_ne(after, "host:bm=4,bn=32,threads=1");
+  name_file();
+  fl4_context *wise = open_context();
+  ck_assert_str_eq(plan_of(wise, P), OTHER);
+  ck_assert_str_eq(plan_of(wise, "hq8sq600d64"), OTHER);
+  ck_assert_str_ne(plan_of(wise, P ":causal"), OTHER);
   ck_assert_fl4(fl4_wisdom_forget(wise));
-  plan_of(wise, P, after);
-  ck_assert_str_eq(after, before);
+  ck_assert_str_eq(plan_of(wise, P), plan_of(ctx, P));
   fl4_context_destroy(&wise);
+}
+END_TEST
 
-  setenv("FLASHL4_WISDOM", "off", 1);
-  wise = open_two_threads();
-  plan_of(wise, P, after);
-  ck_assert_str_eq(after, before);
-  fl4_context_destroy(&wise);
-
-  /* What is forced is forced, and needs none. */
-  setenv("FLASHL4_WISDOM", file, 1);
+/* What is forced is forced, and needs none. */
+START_TEST(a_forced_variant_runs)
+{
+  const char *file = name_file();
   fl4_context_options options = FL4_CONTEXT_OPTIONS_INIT;
-  options.device = "host", options.variant = "host:bm=12", options.threads = 2;
-  ck_assert_fl4(fl4_context_create(&wise, &options));
-  ck_assert_uint_eq(fl4_wisdom_count(wise), 0);
-  ck_assert_fl4(fl4_wisdom_load(wise, file, NULL));
-  plan_of(wise, P, after);
-  ck_assert_ptr_nonnull(strstr(after, "host:bm=12,"));
-  ck_assert_match(wise, P, FL4_MATCH_NONE, "host:bm=12,");
-  fl4_context_destroy(&wise);
-  free(line);
+  options.variant = "host:bm=12";
+  fl4_context *forced = open_with(options);
+  ck_assert_uint_eq(fl4_wisdom_count(forced), 0);
+  ck_assert_fl4(fl4_wisdom_load(forced, file, NULL));
+  ck_assert_ptr_nonnull(strstr(plan_of(forced, P), "host:bm=12,"));
+  ck_assert_match(forced, P, FL4_MATCH_NONE, "host:bm=12,");
+  fl4_context_destroy(&forced);
 }
 END_TEST
 
 /* With kernels of one's own nothing is read, and nothing written that others would take for the library's. */
 START_TEST(other_kernels_have_no_wisdom)
 {
-  char *line = make_line(ctx, NULL, make_entry(P, "host:bm=4,bn=32,threads=1", FL4_TUNE_MEASURE, 10));
-  const char *file = in_scratch("one.wisdom"), *out = in_scratch("out.wisdom");
-  write_file(file, line, strlen(line));
-  setenv("FLASHL4_WISDOM", file, 1);
-  fl4_context *own;
+  const char *out = in_scratch("out.wisdom");
+  name_file();
   fl4_context_options options = FL4_CONTEXT_OPTIONS_INIT;
-  options.device = "host", options.kernel_dir = in_scratch("kernels"), options.threads = 2;
-  ck_assert_fl4(fl4_context_create(&own, &options));
+  options.kernel_dir = in_scratch("kernels");
+  fl4_context *own = open_with(options);
   ck_assert_uint_eq(fl4_wisdom_count(own), 0);
-  learn(own, P, "host:bm=24", FL4_TUNE_MEASURE, 1);
+  learn(own, measured(P, "host:bm=24"));
   ck_assert_match(own, P, FL4_MATCH_EXACT, "host:bm=24");
   ck_assert_fl4(fl4_wisdom_save(own, out));
   ck_assert(!exists(out));
   fl4_context_destroy(&own);
-  free(line);
 }
 END_TEST
 
@@ -125,23 +103,25 @@ static double lookup_ns(fl4_context *c, const fl4__problem *problems, int n)
   return least;
 }
 
-START_TEST(ten_thousand_pieces)
+enum { N = 10000 };
+
+static const char *ten_thousand_lines(void)
 {
-  enum { N = 10000, TIMED = 64 };
-  static fl4__problem exact[TIMED], bucket[TIMED], near[TIMED], none[TIMED];
   fl4__text text = {0};
-  fl4_wisdom_counts c = FL4_WISDOM_COUNTS_INIT;
-  char line[64];
   for (int i = 0; i < N; i++) {
-    snprintf(line, sizeof line, "b%dhq%dsq%dd64", 1 + i % 10, 1 + i / 10 % 10, 64 + 16 * (i / 100));
-    char *one = make_line(ctx, NULL, make_entry(line, "host:bm=24,bn=32,threads=1", FL4_TUNE_MEASURE, 10));
-    ck_assert_fl4(fl4__text_add(&text, one, strlen(one)));
-    free(one);
+    const char *problem = text_of("b%dhq%dsq%dd64", 1 + i % 10, 1 + i / 10 % 10, 64 + 16 * (i / 100));
+    const char *line = line_of(measured(problem, TUNED));
+    ck_assert_fl4(fl4__text_add(&text, line, strlen(line)));
   }
   ck_assert_fl4(fl4__text_add(&text, "", 1));
-  ck_assert_fl4(fl4_wisdom_import(ctx, text.data, &c));
-  free(text.data);
-  ck_assert_int_eq(c.used, N);
+  return keep(text.data);
+}
+
+START_TEST(ten_thousand_pieces)
+{
+  enum { TIMED = 64 };
+  static fl4__problem exact[TIMED], bucket[TIMED], near[TIMED], none[TIMED];
+  ck_assert_counts(counts_of(ten_thousand_lines()), .used = N);
   ck_assert_uint_eq(fl4_wisdom_count(ctx), N);
 
   for (int i = 0; i < TIMED; i++) {
@@ -154,14 +134,15 @@ START_TEST(ten_thousand_pieces)
                  {&near[i], "b16hq16sq%dd64", FL4_MATCH_NEAR},
                  {&none[i], "b3hq2sq%dd128", FL4_MATCH_NONE}};
     for (int k = 0; k < 4; k++) {
+      char line[64];
       snprintf(line, sizeof line, cases[k].line, 64 + 16 * i);
       const fl4_problem p = parse(line);
       ck_assert_fl4(fl4__wisdom_problem(&p, cases[k].problem));
       ck_assert_match(ctx, line, cases[k].match, "host");
     }
   }
-  fl4_context *one = open_two_threads();
-  learn(one, "b3hq2sq64d64", "host:bm=24,bn=32,threads=1", FL4_TUNE_MEASURE, 10);
+  fl4_context *one = open_context();
+  learn(one, measured("b3hq2sq64d64", TUNED));
   printf("# lookup of exact, bucket, near, none: %.0f %.0f %.0f %.0f ns; of one piece: %.0f %.0f; of none: %.0f\n",
          lookup_ns(ctx, exact, TIMED), lookup_ns(ctx, bucket, TIMED), lookup_ns(ctx, near, TIMED),
          lookup_ns(ctx, none, TIMED), lookup_ns(one, exact, 1), lookup_ns(one, bucket, TIMED), lookup_ns(one, none, 1));
@@ -196,12 +177,11 @@ START_TEST(reads_while_it_learns)
 {
   enum { READERS = 3 };
   pthread_t readers[READERS];
-  char line[64];
   for (int i = 0; i < READERS; i++) ck_assert_int_eq(pthread_create(&readers[i], NULL, read_on, NULL), 0);
   for (int round = 0; round < 4; round++) {
     for (int i = 0; i < 500; i++) {
-      snprintf(line, sizeof line, "hq%dsq%dsk512d64", 1 + i % 8, 1 + 6 * i);
-      learn(ctx, line, "host:bm=24,bn=32,threads=1", FL4_TUNE_MEASURE, 1.0 / (1 + round));
+      const char *problem = text_of("hq%dsq%dsk512d64", 1 + i % 8, 1 + 6 * i);
+      learn(ctx, make_entry(problem, TUNED, FL4_TUNE_MEASURE, 1.0 / (1 + round)));
     }
     if (round == 1) ck_assert_fl4(fl4_wisdom_forget(ctx));
   }
@@ -218,8 +198,9 @@ static Suite *make_suite(void)
   Suite *suite = suite_create("wisdom_calls");
   TCase *c = tcase_create("wisdom_calls");
   tcase_set_timeout(c, 200);
-  tcase_add_checked_fixture(c, setup, teardown);
+  tcase_add_checked_fixture(c, wisdom_setup, wisdom_teardown);
   tcase_add_test(c, a_line_changes_what_runs);
+  tcase_add_test(c, a_forced_variant_runs);
   tcase_add_test(c, other_kernels_have_no_wisdom);
   tcase_add_test(c, ten_thousand_pieces);
   tcase_add_test(c, reads_while_it_learns);

@@ -5,64 +5,46 @@
 #include "no_memory.h"
 #include "wisdom_data.h"
 
-static fl4_context *ctx;
-
-static void setup(void)
-{
-  wisdom_setup();
-  setenv("FLASHL4_WISDOM", "off", 1);
-  ctx = open_two_threads();
-  unsetenv("FLASHL4_WISDOM");
-}
-
-static void teardown(void)
-{
-  fl4_context_destroy(&ctx);
-  scratch_teardown();
-}
-
-#define P "hq8sq512d64"
-#define HEADER "{\"flashl4_wisdom\":1}\n"
+#define ck_assert_file(path, text) ck_assert_str_eq(read_text(path), text)
 
 /* ---------------------------------------------------------------- saving and loading */
 
-START_TEST(learns_saves_and_loads)
+START_TEST(appends_what_is_learnt)
 {
   const char *file = in_scratch("a.wisdom");
-  size_t size;
   ck_assert_fl4(fl4_wisdom_save(ctx, file));
   ck_assert(!exists(file)); /* nothing was learnt */
-  learn(ctx, P, "host:bm=24", FL4_TUNE_MEASURE, 10);
+  learn(ctx, measured(P, "host:bm=24"));
   ck_assert_fl4(fl4_wisdom_save(ctx, file));
-  char *text = read_file(file, &size), *again;
+  const char *text = read_text(file);
   ck_assert_int_eq(strncmp(text, HEADER, strlen(HEADER)), 0);
   ck_assert_fl4(fl4_wisdom_save(ctx, file)); /* nothing new */
-  again = read_file(file, &size);
-  ck_assert_str_eq(text, again);
-  free(again);
+  ck_assert_file(file, text);
 
   const fl4_problem p = parse(P ":causal");
   ck_assert_fl4(fl4_wisdom_set(ctx, &p, "host:bm=48"));
-  size = 0;
-  ck_assert_fl4(fl4_wisdom_export(ctx, NULL, &size));
-  again = malloc(size);
-  ck_assert_fl4(fl4_wisdom_export(ctx, again, &size));
-  ck_assert_fl4(fl4_wisdom_import(ctx, again, NULL)); /* read as well is still learnt */
-  free(again);
+  ck_assert_fl4(fl4_wisdom_import(ctx, exported(ctx), NULL)); /* read as well is still learnt */
   ck_assert_fl4(fl4_wisdom_save(ctx, file));
-  again = read_file(file, &size);
-  ck_assert_int_eq(strncmp(text, again, strlen(text)), 0); /* only ever appended to */
-  free(again);
-  free(text);
+  const char *longer = read_text(file);
+  ck_assert_int_eq(strncmp(text, longer, strlen(text)), 0);
+  ck_assert_counts(counts_of(longer), .used = 2);
+  ck_assert_match(ctx, P ":causal", FL4_MATCH_EXACT, "host:bm=48");
+}
+END_TEST
 
-  fl4_context *other = open_two_threads();
+START_TEST(loads_what_was_saved)
+{
+  const char *file = in_scratch("a.wisdom"), *copy = in_scratch("b.wisdom");
+  learn(ctx, measured(P, "host:bm=24"));
+  learn(ctx, measured(P ":causal", "host:bm=48"));
+  ck_assert_fl4(fl4_wisdom_save(ctx, file));
+  fl4_context *other = open_context();
   fl4_wisdom_counts c = FL4_WISDOM_COUNTS_INIT;
   ck_assert_fl4(fl4_wisdom_load(other, file, &c));
-  ck_assert_int_eq(c.used, 2);
+  ck_assert_counts(c, .used = 2);
   ck_assert_match(other, P, FL4_MATCH_EXACT, "host:bm=24");
   ck_assert_match(other, P ":causal", FL4_MATCH_EXACT, "host:bm=48");
   ck_assert_str_eq(look_up(other, P).source, file);
-  const char *copy = in_scratch("b.wisdom");
   ck_assert_fl4(fl4_wisdom_save(other, copy));
   ck_assert(!exists(copy)); /* what is read is not learnt */
   fl4_context_destroy(&other);
@@ -82,7 +64,7 @@ START_TEST(load_and_save_refuse)
   ck_assert_fl4_fails(fl4_wisdom_load(ctx, "x", &c), FL4_INVALID_ARGUMENT, "fl4_wisdom_counts.struct_size: is 3");
 
   ck_assert_fl4_fails(fl4_wisdom_save(NULL, "x"), FL4_INVALID_ARGUMENT, "fl4_wisdom_save: ctx: is NULL");
-  learn(ctx, P, "host:bm=24", FL4_TUNE_MEASURE, 10);
+  learn(ctx, measured(P, "host:bm=24"));
   ck_assert_fl4_fails(fl4_wisdom_save(ctx, in_scratch("no/such")), FL4_IO_ERROR, "no/such: cannot be written");
   ck_assert_fl4_fails(fl4_wisdom_save(ctx, in_scratch("fifo")), FL4_IO_ERROR, "fifo: is not a regular file");
   unsetenv("HOME");
@@ -97,16 +79,10 @@ END_TEST
 /* A line that somebody did not finish costs that line only. */
 START_TEST(appends_behind_a_torn_line)
 {
-  const char *file = in_scratch("a.wisdom");
-  size_t size;
-  write_file(file, HEADER "{\"wisdom\":1,\"pro", strlen(HEADER) + 16);
-  learn(ctx, P, "host:bm=24", FL4_TUNE_MEASURE, 10);
+  const char *file = write_text(in_scratch("a.wisdom"), HEADER "{\"wisdom\":1,\"pro");
+  learn(ctx, measured(P, "host:bm=24"));
   ck_assert_fl4(fl4_wisdom_save(ctx, file));
-  char *text = read_file(file, &size);
-  const fl4_wisdom_counts c = counts_of(ctx, text);
-  ck_assert_int_eq(c.used, 1);
-  ck_assert_int_eq(c.damaged, 1);
-  free(text);
+  ck_assert_counts(counts_of(read_text(file)), .used = 1, .damaged = 1);
 }
 END_TEST
 
@@ -115,11 +91,10 @@ static int save_without_room(void *user)
 {
   const char *file = user, *large = in_scratch("large.wisdom");
   const struct rlimit limit = {4000, 4000};
-  fl4_wisdom_entry e = make_entry(P, "host:bm=24", FL4_TUNE_MEASURE, 10);
   EXPECT(fl4_wisdom_save(ctx, large) == FL4_OK);
   for (int i = 0; i < 20; i++) {
-    snprintf(e.problem, sizeof e.problem, "hq8sq%dd128", 64 + i);
-    EXPECT(fl4__wisdom_learn(ctx->wisdom, &ctx->device->info, &e) == FL4_OK);
+    const fl4_wisdom_entry e = measured(text_of("hq8sq%dd128", 64 + i), "host:bm=24");
+    EXPECT(try_to_learn(ctx, e) == FL4_OK);
   }
   signal(SIGXFSZ, SIG_IGN);
   EXPECT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
@@ -132,23 +107,17 @@ static int save_without_room(void *user)
 
 START_TEST(all_or_nothing)
 {
-  const char *file = in_scratch("a.wisdom");
-  char line[64];
-  size_t size;
-  for (int i = 0; i < 20; i++) {
-    snprintf(line, sizeof line, "hq8sq%dd64", 64 + i);
-    learn(ctx, line, "host:bm=24", FL4_TUNE_MEASURE, 10);
-  }
-  write_file(file, HEADER, strlen(HEADER));
+  const char *file = write_text(in_scratch("a.wisdom"), HEADER);
+  for (int i = 0; i < 20; i++) learn(ctx, measured(text_of("hq8sq%dd64", 64 + i), "host:bm=24"));
   in_child(save_without_room, (void *)(uintptr_t)file);
-  char *text = read_file(file, &size);
-  ck_assert_str_eq(text, HEADER);
-  free(text);
+  ck_assert_file(file, HEADER);
   ck_assert_int_eq(remove(file) | remove(in_scratch("large.wisdom")), 0);
   ck_assert_int_eq(rmdir(scratch), 0); /* nothing else is in it */
   ck_assert_int_eq(mkdir(scratch, 0700), 0);
 }
 END_TEST
+
+/* ---------------------------------------------------------------- several processes, one file */
 
 enum { PROCESSES = 2, LINES = 200 };
 
@@ -156,11 +125,8 @@ static int append_lines(void *user)
 {
   const int process = *(int *)user;
   const char *file = in_scratch("shared.wisdom");
-  char problem[64];
   for (int i = 0; i < LINES; i++) {
-    snprintf(problem, sizeof problem, "b%dhq8sq%dd64", 1 + process, 64 + i);
-    const fl4_wisdom_entry e = make_entry(problem, "host:bm=24", FL4_TUNE_MEASURE, 10);
-    EXPECT(fl4__wisdom_learn(ctx->wisdom, &ctx->device->info, &e) == FL4_OK);
+    EXPECT(try_to_learn(ctx, measured(text_of("b%dhq8sq%dd64", 1 + process, 64 + i), "host:bm=24")) == FL4_OK);
     EXPECT(fl4_wisdom_save(ctx, file) == FL4_OK);
   }
   return 0;
@@ -171,44 +137,38 @@ static int merge_often(void *user)
   const char *file = in_scratch("shared.wisdom");
   (void)user;
   for (int i = 0; i < 40; i++) {
-    const fl4_status status = fl4_wisdom_merge(&file, 1, file, 1, NULL);
-    EXPECT(status == FL4_OK);
+    EXPECT(fl4_wisdom_merge(&file, 1, file, 1, NULL) == FL4_OK);
     usleep(1000);
   }
   return 0;
 }
 
-static void check_nothing_lost(void)
+/* Processes that append at once, and one more that may merge meanwhile: all lines are there. */
+static const char *append_at_once(bool merging)
 {
+  const char *file = in_scratch("shared.wisdom");
+  pid_t pids[PROCESSES];
+  int numbers[PROCESSES];
+  if (merging) write_text(file, HEADER);
+  for (int i = 0; i < PROCESSES; i++) numbers[i] = i, pids[i] = start_child(append_lines, &numbers[i]);
+  if (merging) in_child(merge_often, NULL);
+  for (int i = 0; i < PROCESSES; i++) wait_child(pids[i]);
   fl4_wisdom_counts c = FL4_WISDOM_COUNTS_INIT;
-  ck_assert_fl4(fl4_wisdom_load(ctx, in_scratch("shared.wisdom"), &c));
-  ck_assert_int_eq(c.used, PROCESSES * LINES);
-  ck_assert_int_eq(c.damaged + c.stale + c.replaced + c.foreign, 0);
+  ck_assert_fl4(fl4_wisdom_load(ctx, file, &c));
+  ck_assert_counts(c, .used = PROCESSES * LINES);
+  return file;
 }
 
 START_TEST(two_processes_lose_nothing)
 {
-  pid_t pids[PROCESSES];
-  int numbers[PROCESSES];
-  for (int i = 0; i < PROCESSES; i++) numbers[i] = i, pids[i] = start_child(append_lines, &numbers[i]);
-  for (int i = 0; i < PROCESSES; i++) wait_child(pids[i]);
-  check_nothing_lost();
-  size_t size;
-  char *text = read_file(in_scratch("shared.wisdom"), &size);
+  const char *text = read_text(append_at_once(false));
   ck_assert_ptr_null(strstr(text + 1, "{\"flashl4_wisdom\"")); /* one header */
-  free(text);
 }
 END_TEST
 
 START_TEST(merging_beside_them_loses_nothing)
 {
-  pid_t pids[PROCESSES + 1];
-  int numbers[PROCESSES];
-  write_file(in_scratch("shared.wisdom"), HEADER, strlen(HEADER));
-  for (int i = 0; i < PROCESSES; i++) numbers[i] = i, pids[i] = start_child(append_lines, &numbers[i]);
-  pids[PROCESSES] = start_child(merge_often, NULL);
-  for (int i = 0; i <= PROCESSES; i++) wait_child(pids[i]);
-  check_nothing_lost();
+  append_at_once(true);
 }
 END_TEST
 
@@ -216,56 +176,39 @@ END_TEST
 
 START_TEST(merges)
 {
-  const char *a = in_scratch("a.wisdom"), *b = in_scratch("b.wisdom"), *to = in_scratch("to.wisdom");
-  char *weak = make_line(ctx, NULL, make_entry(P, "host:bm=24", FL4_TUNE_MEASURE, 10)),
-       *strong = make_line(ctx, NULL, make_entry(P, "host:bm=48", FL4_TUNE_PATIENT, 10)),
-       *other = make_line(ctx, NULL, make_entry(P ":causal", "host:bm=48", FL4_TUNE_MEASURE, 10)),
-       *foreign = make_line(ctx, "sm_90 132SM 60MB", make_entry(P, "fwd_mma:bm=64", FL4_TUNE_MEASURE, 1)),
-       *stale = changed(ctx, "wisdom", "2");
-  char text[8192], expected[8192];
-  size_t size;
-  sprintf(text, HEADER "%s%sdamaged\n%s", weak, foreign, other);
-  write_file(a, text, strlen(text));
-  sprintf(text, "%s%sdamaged\n%s", stale, weak, strong); /* no header, as it may be */
-  text[strlen(text) - 1] = '\0';                         /* and no last newline */
-  write_file(b, text, strlen(text));
+  const char *files[] = {in_scratch("a.wisdom"), in_scratch("b.wisdom")}, *to = in_scratch("to.wisdom");
+  const char *weak = line_of(measured(P, "host:bm=24")), *other = line_of(measured(P ":causal", "host:bm=48")),
+             *strong = line_of(make_entry(P, "host:bm=48", FL4_TUNE_PATIENT, 10)), *stale = changed("wisdom", "2"),
+             *foreign = foreign_line(H200, measured(P, "fwd_mma:bm=64"));
+  write_text(files[0], text_of(HEADER "%s%sdamaged\n%s", weak, foreign, other));
+  /* no header, as it may be, and no last newline */
+  write_text(files[1], text_of("%s%sdamaged\n%.*s", stale, weak, (int)strlen(strong) - 1, strong));
 
   fl4_wisdom_counts c = FL4_WISDOM_COUNTS_INIT;
-  const char *files[] = {a, b};
   ck_assert_fl4(fl4_wisdom_merge(files, 2, to, 0, &c));
-  ck_assert_int_eq(c.used, 3);
-  ck_assert_int_eq(c.replaced, 2);
-  ck_assert_int_eq(c.stale, 1);
-  ck_assert_int_eq(c.damaged, 2);
-  ck_assert_int_eq(c.foreign, 0);
-  char *got = read_file(to, &size);
-  sprintf(expected, HEADER "%s%sdamaged\n%s%s", strong, foreign, other, stale);
-  ck_assert_str_eq(got, expected);
-  free(got);
+  ck_assert_counts(c, .used = 3, .replaced = 2, .stale = 1, .damaged = 2);
+  ck_assert_file(to, text_of(HEADER "%s%sdamaged\n%s%s", strong, foreign, other, stale));
 
-  ck_assert_int_eq(chmod(a, 0640), 0);
-  ck_assert_fl4(fl4_wisdom_merge(files, 2, a, 1, NULL)); /* into one of them, pruned */
-  got = read_file(a, &size);
-  sprintf(expected, HEADER "%s%s%s", strong, foreign, other);
-  ck_assert_str_eq(got, expected);
-  free(got);
+  ck_assert_fl4(fl4_wisdom_merge(files, 2, files[0], 1, NULL)); /* into one of them, pruned */
+  ck_assert_file(files[0], text_of(HEADER "%s%s%s", strong, foreign, other));
+}
+END_TEST
+
+START_TEST(merges_into_the_file_as_it_is)
+{
   struct stat s;
-  ck_assert_int_eq(stat(a, &s), 0);
+  const char *line = line_of(measured(P, "host:bm=24")), *link = in_scratch("link");
+  const char *file = write_text(in_scratch("a.wisdom"), line), *target = write_text(in_scratch("b.wisdom"), "");
+  ck_assert_int_eq(chmod(file, 0640), 0);
+  ck_assert_fl4(fl4_wisdom_merge(&file, 1, file, 1, NULL));
+  ck_assert_int_eq(stat(file, &s), 0);
   ck_assert_uint_eq(s.st_mode & 0777, 0640);
 
-  /* A link stays a link. */
-  ck_assert_int_eq(symlink(b, in_scratch("link")), 0);
-  ck_assert_fl4(fl4_wisdom_merge(&a, 1, in_scratch("link"), 1, NULL));
-  ck_assert_int_eq(lstat(in_scratch("link"), &s), 0);
+  ck_assert_int_eq(symlink(target, link), 0);
+  ck_assert_fl4(fl4_wisdom_merge(&file, 1, link, 1, NULL));
+  ck_assert_int_eq(lstat(link, &s), 0);
   ck_assert(S_ISLNK(s.st_mode));
-  got = read_file(b, &size);
-  ck_assert_str_eq(got, expected);
-  free(got);
-  free(weak);
-  free(strong);
-  free(other);
-  free(foreign);
-  free(stale);
+  ck_assert_file(target, text_of(HEADER "%s", line));
 }
 END_TEST
 
@@ -274,7 +217,7 @@ START_TEST(merge_refuses)
   const char *good[] = {in_scratch("a")}, *none[] = {in_scratch("none")}, *null[] = {good[0], NULL}, *empty[] = {""};
   const char *to = in_scratch("to");
   fl4_wisdom_counts c = FL4_WISDOM_COUNTS_INIT;
-  write_file(good[0], "", 0);
+  write_text(good[0], "");
   ck_assert_fl4_fails(fl4_wisdom_merge(NULL, 1, to, 0, &c), FL4_INVALID_ARGUMENT, "files: is NULL");
   ck_assert_fl4_fails(fl4_wisdom_merge(good, 0, to, 0, &c), FL4_INVALID_ARGUMENT, "n: is 0");
   ck_assert_fl4_fails(fl4_wisdom_merge(null, 2, to, 0, &c), FL4_INVALID_ARGUMENT, "files[1]: is NULL");
@@ -291,10 +234,7 @@ START_TEST(merge_refuses)
   ck_assert_fl4_fails(fl4_wisdom_merge(good, 1, in_scratch("no/such"), 0, NULL), FL4_IO_ERROR, "cannot be written");
   ck_assert_fl4_fails(fl4_wisdom_merge(good, 1, scratch, 0, NULL), FL4_IO_ERROR, "cannot be written");
   ck_assert_fl4(fl4_wisdom_merge(good, 1, to, 0, NULL));
-  size_t size;
-  char *text = read_file(to, &size);
-  ck_assert_str_eq(text, HEADER);
-  free(text);
+  ck_assert_file(to, HEADER);
 }
 END_TEST
 
@@ -313,13 +253,9 @@ static int merge_unprivileged(void *user)
 
 START_TEST(merge_into_a_closed_folder)
 {
-  const char *file = in_scratch("a.wisdom");
-  size_t size;
-  write_file(file, "damaged\n", 8);
+  const char *file = write_text(in_scratch("a.wisdom"), "damaged\n");
   in_child(merge_unprivileged, (void *)(uintptr_t)file);
-  char *text = read_file(file, &size);
-  ck_assert_str_eq(text, "damaged\n");
-  free(text);
+  ck_assert_file(file, "damaged\n");
 }
 END_TEST
 
@@ -328,22 +264,20 @@ END_TEST
 /* A file with one line, in a folder that is made. */
 static const char *put(const char *path, const char *variant, int budget)
 {
-  char *line = make_line(ctx, NULL, make_entry(P, variant, budget, 10)), folder[PATH_MAX];
+  char folder[PATH_MAX];
   strcpy(folder, path);
   for (char *slash = strchr(folder + strlen(scratch) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
     *slash = '\0';
     (void)mkdir(folder, 0700);
     *slash = '/';
   }
-  write_file(path, line, strlen(line));
-  free(line);
-  return path;
+  return write_text(path, line_of(make_entry(P, variant, budget, 10)));
 }
 
 /* What a new context runs, and where from. */
 static void ck_assert_layer(const char *variant, const char *source)
 {
-  fl4_context *c = open_two_threads();
+  fl4_context *c = open_context();
   const fl4_wisdom_entry e = look_up(c, P);
   ck_assert_msg(strstr(e.variant, variant) && strstr(e.source, source), "%s of %s, not %s of %s", e.variant, e.source,
                 variant, source);
@@ -352,12 +286,12 @@ static void ck_assert_layer(const char *variant, const char *source)
 
 START_TEST(layers_in_their_order)
 {
-  char chosen[128], dirs[4096];
-  strcpy(chosen, look_up(ctx, P).variant);
+  const char *chosen = text_of("%s", look_up(ctx, P).variant);
   ck_assert_layer(chosen, "");
 
-  snprintf(dirs, sizeof dirs, "%s/first:relative:%s/second/::", scratch, scratch);
-  setenv("XDG_DATA_DIRS", dirs, 1);
+  setenv("XDG_DATA_DIRS", text_of("%s/first:relative:%s/second/::", scratch, scratch), 1);
+  put(in_scratch("relative/flashl4/a.wisdom"), "host:bm=384", FL4_TUNE_PATIENT);
+  ck_assert_int_eq(chdir(scratch), 0);
   ck_assert_layer(chosen, "");
   put(in_scratch("second/flashl4/a.wisdom"), "host:bm=4", FL4_TUNE_MEASURE);
   ck_assert_layer("host:bm=4,", "second//flashl4/a.wisdom");
@@ -368,8 +302,9 @@ START_TEST(layers_in_their_order)
   put(in_scratch("first/flashl4/a.wisdom"), "host:bm=24", FL4_TUNE_MEASURE);
   ck_assert_layer("host:bm=24,", "first/flashl4/a.wisdom");
 
-  snprintf(dirs, sizeof dirs, "%s:%s", put(in_scratch("x"), "host:bm=48", 0), put(in_scratch("y"), "host:bm=96", 0));
-  setenv("FLASHL4_WISDOM", dirs, 1);
+  const char *x = put(in_scratch("x"), "host:bm=48", FL4_TUNE_MEASURE);
+  const char *y = put(in_scratch("y"), "host:bm=96", FL4_TUNE_MEASURE);
+  setenv("FLASHL4_WISDOM", text_of("%s:%s", x, y), 1);
   ck_assert_layer("host:bm=96,", "/y");
   put(in_scratch(".local/share/flashl4/user.wisdom"), "host:bm=192", FL4_TUNE_MEASURE);
   ck_assert_layer("host:bm=192,", "user.wisdom");
@@ -390,7 +325,7 @@ END_TEST
 
 START_TEST(saves_the_users_file)
 {
-  learn(ctx, P, "host:bm=24", FL4_TUNE_MEASURE, 10);
+  learn(ctx, measured(P, "host:bm=24"));
   ck_assert_fl4(fl4_wisdom_save(ctx, NULL));
   ck_assert(exists(in_scratch(".local/share/flashl4/user.wisdom")));
   struct stat s;
@@ -404,12 +339,10 @@ END_TEST
 START_TEST(reports_once_a_file)
 {
   listener heard = {0};
-  char *stale = changed(ctx, "wisdom", "2"), *good = changed(ctx, "wisdom", "1"), text[8192], files[2048];
-  sprintf(text, "rubbish\n%s%s%smore\nof it\n", stale, good, stale);
-  write_file(in_scratch("bad"), text, strlen(text));
-  write_file(in_scratch("good"), good, strlen(good));
-  snprintf(files, sizeof files, "%s/bad::%s/good", scratch, scratch);
-  setenv("FLASHL4_WISDOM", files, 1);
+  const char *stale = changed("wisdom", "2"), *good = changed("wisdom", "1");
+  write_text(in_scratch("bad"), text_of("rubbish\n%s%s%smore\nof it\n", stale, good, stale));
+  write_text(in_scratch("good"), good);
+  setenv("FLASHL4_WISDOM", text_of("%s/bad::%s/good", scratch, scratch), 1);
   ck_assert_fl4_fails(fl4_wisdom_forget(NULL), FL4_INVALID_ARGUMENT, "ctx");
   fl4_context *c = open_heard(&heard);
   ck_assert_int_eq(heard.count[FL4_LOG_WARN], 1);
@@ -420,15 +353,13 @@ START_TEST(reports_once_a_file)
   fl4_context_destroy(&c);
 
   memset(&heard, 0, sizeof heard);
-  snprintf(files, sizeof files, "%s/none:%s", scratch, scratch);
-  setenv("FLASHL4_WISDOM", files, 1);
+  write_text(in_scratch("torn"), "rubbish\n");
+  setenv("FLASHL4_WISDOM", text_of("%s/torn:%s/none:%s", scratch, scratch, scratch), 1);
   c = open_heard(&heard);
-  ck_assert_int_eq(heard.count[FL4_LOG_WARN], 2);
+  ck_assert_int_eq(heard.count[FL4_LOG_WARN], 3);
   ck_assert_ptr_nonnull(strstr(heard.last[FL4_LOG_WARN], "is not a regular file"));
   ck_assert_ptr_nonnull(strstr(fl4_last_error(), "fl4_wisdom_forget: ctx"));
   fl4_context_destroy(&c);
-  free(stale);
-  free(good);
 }
 END_TEST
 
@@ -455,7 +386,7 @@ static fl4_status use_all(const char *lines, const char *file)
 {
   fl4__wisdom *w;
   fl4__text text = {0};
-  const fl4_wisdom_entry e = make_entry(P ":causal", "host:bm=24", FL4_TUNE_MEASURE, 10);
+  const fl4_wisdom_entry e = measured(P ":causal", "host:bm=24");
   (void)unlink(file);
   fl4_status status = fl4__wisdom_open(NULL, &w);
   if (status != FL4_OK) return status;
@@ -474,12 +405,9 @@ START_TEST(each_allocation_may_fail)
 {
   const char *file = in_scratch("a.wisdom");
   fl4__text text = {0};
-  char problem[64];
   for (int i = 0; i < 300; i++) { /* all tables grow */
-    snprintf(problem, sizeof problem, "hq8sq%dd64", 1 + i);
-    char *line = make_line(ctx, NULL, make_entry(problem, "host:bm=24", FL4_TUNE_MEASURE, 10));
+    const char *line = line_of(measured(text_of("hq8sq%dd64", 1 + i), "host:bm=24"));
     ck_assert_fl4(fl4__text_add(&text, line, strlen(line)));
-    free(line);
   }
   ck_assert_fl4(fl4__text_add(&text, "damaged\n", 9));
   int n = 0;
@@ -498,9 +426,13 @@ START_TEST(each_allocation_may_fail)
   }
   ck_assert_int_gt(n, 300);
   free(text.data);
+}
+END_TEST
 
-  /* A lookup that cannot remember what it found has found it nevertheless. */
-  learn(ctx, P, "host:bm=24", FL4_TUNE_MEASURE, 10);
+/* A lookup that cannot remember what it found has found it nevertheless. */
+START_TEST(finds_without_memory)
+{
+  learn(ctx, measured(P, "host:bm=24"));
   const fl4_problem p = parse("hq8sq1024d64");
   fl4__problem near;
   fl4__variant v;
@@ -521,14 +453,16 @@ static Suite *make_suite(void)
   Suite *suite = suite_create("wisdom_file");
   TCase *c = tcase_create("wisdom_file");
   tcase_set_timeout(c, 200);
-  tcase_add_checked_fixture(c, setup, teardown);
-  tcase_add_test(c, learns_saves_and_loads);
+  tcase_add_checked_fixture(c, wisdom_setup, wisdom_teardown);
+  tcase_add_test(c, appends_what_is_learnt);
+  tcase_add_test(c, loads_what_was_saved);
   tcase_add_test(c, load_and_save_refuse);
   tcase_add_test(c, appends_behind_a_torn_line);
   tcase_add_test(c, all_or_nothing);
   tcase_add_test(c, two_processes_lose_nothing);
   tcase_add_test(c, merging_beside_them_loses_nothing);
   tcase_add_test(c, merges);
+  tcase_add_test(c, merges_into_the_file_as_it_is);
   tcase_add_test(c, merge_refuses);
   tcase_add_test(c, merge_into_a_closed_folder);
   tcase_add_test(c, layers_in_their_order);
@@ -536,6 +470,7 @@ static Suite *make_suite(void)
   tcase_add_test(c, reports_once_a_file);
   tcase_add_test(c, system_wisdom_is_good);
   tcase_add_test(c, each_allocation_may_fail);
+  tcase_add_test(c, finds_without_memory);
   suite_add_tcase(suite, c);
   return suite;
 }
