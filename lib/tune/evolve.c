@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Elitist evolution without generations. Half of what it asks for are neighbours of the best points,
- * half are children of good ones, both the most promising of many by a guess from known points nearby
- * (knn.h), and some are drawn at random. When nothing gets better it tries all neighbours of the best,
- * then begins anew with other points; the guess still goes by all that is known.
+ * Elitist evolution without generations. Of all neighbours of good points and many of their children it
+ * asks for those that are the most promising by a guess from known points nearby (knn.h), to which also
+ * the unknown is promising. When nothing gets better it tries all neighbours of the best, then begins
+ * anew with other points; the guess still goes by all that is known.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -14,17 +14,15 @@
 #include "tune/strategies.h"
 
 enum {
-  BEGIN = 24,    /* points at random at first, also beside seeds: those may mislead */
-  AGAIN = 8,     /* and when it begins anew */
-  ARCHIVE = 16,  /* points that may have children */
-  TOP = 8,       /* points whose neighbours are looked at */
+  BEGIN = 8,     /* points at random, at first also beside seeds: those may mislead */
+  ARCHIVE = 16,  /* good points */
   REACH = 32,    /* how far neighbours are on a long axis */
-  CHILDREN = 32, /* of which the best are asked for */
+  CHILDREN = 64, /* bred at a time */
   GENES = 3,     /* that mutate at most */
-  PATIENCE = 64, /* evaluations without a gain */
+  PATIENCE = 48, /* evaluations without a gain */
 };
 
-static const double gain = 0.005, explore = 0.1, cross = 0.6, mutate = 0.85, mutate_more = 0.35, step = 0.5;
+static const double gain = 0.005, cross = 0.6, mutate = 0.85, mutate_more = 0.35, step = 0.5;
 
 typedef struct evolve {
   int to_draw;           /* points to draw at random before the next are bred */
@@ -67,7 +65,7 @@ static fl4_status open_evolve(const fl4__history *h, void **state)
   e->best = (double)INFINITY;
   for (int i = 0; i < s->n_axes; i++)
     if (s->size[i] > 1) e->axes[e->n_axes++] = i;
-  e->room = TOP * count_neighbours(s) + CHILDREN;
+  e->room = ARCHIVE * count_neighbours(s) + CHILDREN;
   e->candidate = malloc((size_t)e->room * sizeof *e->candidate);
   e->guess = malloc((size_t)e->room * sizeof *e->guess);
   e->listed = calloc((size_t)s->n_points + 1, sizeof *e->listed);
@@ -106,7 +104,7 @@ static void note_gain(evolve *e, const fl4__history *h)
 
 static void begin_anew(evolve *e, const fl4__history *h)
 {
-  e->to_draw = AGAIN;
+  e->to_draw = BEGIN;
   e->epoch = e->since = h->n;
   e->best = (double)INFINITY;
 }
@@ -224,11 +222,9 @@ static int draw_first(evolve *e, fl4__history *h, int n, int64_t *points)
 
 static int breed(evolve *e, fl4__history *h, int n, int64_t *points)
 {
-  for (int i = 0; i < e->n_good && i < TOP; i++) list_neighbours(e, h, e->good[i], REACH);
-  int got = take(e, h, n / 2, points), random = 0;
+  for (int i = 0; i < e->n_good; i++) list_neighbours(e, h, e->good[i], REACH);
   for (int i = 0; i < CHILDREN; i++) list_child(e, h);
-  for (int i = got; i < n; i++) random += fl4__random_unit(&h->random) < explore;
-  got += take(e, h, n - got - random, points + got);
+  const int got = take(e, h, n, points);
   return got + draw(h, n - got, points + got);
 }
 

@@ -18,7 +18,7 @@ void fl4__knn_close(fl4__knn *knn);
 /* Takes in what the history knows. */
 void fl4__knn_learn(fl4__knn *knn, const fl4__history *history);
 
-/* The guess: the lower, the faster. Something must have been learnt. */
+/* The guess: the lower, the more promising. Something must have been learnt. */
 double fl4__knn_guess(const fl4__knn *knn, const fl4__space *space, int64_t point);
 
 #endif
