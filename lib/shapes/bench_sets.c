@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets to time: the three canonical problems, the grid of the L4, long sequences, and decoding. */
+/* Sets to time: the three canonical problems, the grid of the L4, prompts, long sequences, and decoding. */
 #include "shapes/sets.h"
 
 static const fl4__shape canonical[] = {
@@ -19,14 +19,22 @@ static const fl4__shape l4[] = {
 };
 
 /* Both masks. The batch shrinks as the sequence grows, so that one call stays within milliseconds. */
-#define LONG(bhs, d) FL4__SHAPE(bhs "d" d), FL4__SHAPE(bhs "d" d ":causal")
+#define MASKS(bhs, d) FL4__SHAPE(bhs "d" d), FL4__SHAPE(bhs "d" d ":causal")
+
+#define PREFILL(d)                                                                                                     \
+  MASKS("b4hq16sq512", d), MASKS("b8hq16sq1024", d), MASKS("b4hq16sq2048", d), MASKS("b4hq16sq4096", d),               \
+      MASKS("b2hq16sq8192", d), MASKS("hq16sq16384", d)
 
 /* clang-format off */
+static const fl4__shape prefill[] = {
+  PREFILL("64"), PREFILL("80"), PREFILL("96"), PREFILL("128"), PREFILL("192"), PREFILL("256"),
+};
+
 static const fl4__shape stress[] = {
-  LONG("b4hq16sq4096", "64"), LONG("b4hq16sq4096", "128"), LONG("b4hq16sq4096", "256"),
-  LONG("b2hq16sq8192", "64"), LONG("b2hq16sq8192", "128"), LONG("b2hq16sq8192", "256"),
-  LONG("hq16sq16384", "64"), LONG("hq16sq16384", "128"),
-  LONG("hq8sq32768", "64"), LONG("hq8sq32768", "128"),
+  MASKS("b4hq16sq4096", "64"), MASKS("b4hq16sq4096", "128"), MASKS("b4hq16sq4096", "256"),
+  MASKS("b2hq16sq8192", "64"), MASKS("b2hq16sq8192", "128"), MASKS("b2hq16sq8192", "256"),
+  MASKS("hq16sq16384", "64"), MASKS("hq16sq16384", "128"),
+  MASKS("hq8sq32768", "64"), MASKS("hq8sq32768", "128"),
 };
 /* clang-format on */
 
@@ -68,6 +76,8 @@ static const fl4__shape decode[] = {
 const fl4__shape_set fl4__canonical =
     FL4__SHAPE_SET("canonical", "the three problems that releases are compared by", canonical);
 const fl4__shape_set fl4__l4 = FL4__SHAPE_SET("l4", "a grid of everyday sizes that an L4 gets through", l4);
+const fl4__shape_set fl4__prefill =
+    FL4__SHAPE_SET("prefill", "prompts of 512 to 16384 tokens, head dimensions of 64 to 256", prefill);
 const fl4__shape_set fl4__stress = FL4__SHAPE_SET("stress", "long sequences, 4096 to 32768", stress);
 const fl4__shape_set fl4__decode =
     FL4__SHAPE_SET("decode", "one query a sequence: batches of 1 to 64, 4096 to 131072 keys", decode);

@@ -3,15 +3,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # The whole GPU check in one command, from a build that is already there:
 #
-#   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]     parts: tests sanitizers latency parity examples timing bench profile peers
+#   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]
 #
-# Needs a CUDA device; for `sanitizers` compute-sanitizer, for `profile` ncu, for `timing`, `peers` and the Python
-# example torch.
+# Parts: tests sanitizers latency parity accuracy examples timing bench profile peers hostile; without any, all.
+#
+# Needs a CUDA device; for `sanitizers` compute-sanitizer, for `profile` ncu, for `accuracy`, `timing`, `peers`, `hostile`
+# and the Python example torch.
 # Logs and results go to RESULTS (default: gpu-results). Exit 1 if any part failed.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$top/build} results=${2:-gpu-results}
-if [ $# -gt 2 ]; then shift 2; else set -- tests sanitizers latency parity examples timing bench profile peers; fi
+if [ $# -gt 2 ]; then
+  shift 2
+else
+  set -- tests sanitizers latency parity accuracy examples timing bench profile peers hostile
+fi
 mkdir -p "$results"
 FLASHL4_LIBRARY=$build/lib/libflashl4.so.0
 PYTHONPATH=$top/python
@@ -65,6 +71,14 @@ parity() {
   verdict "parity: $(tail -1 "$results/parity.txt")" "$status"
 }
 
+# Errors held to those of FlashAttention-2.
+accuracy() {
+  python3 "$top/tests/gpu/accuracy.py" --out "$results/accuracy" >"$results/accuracy.txt" 2>&1
+  status=$?
+  verdict "accuracy: $(tail -1 "$results/accuracy.txt")" "$status"
+  [ "$status" = 0 ] || grep '^FAILED' "$results/accuracy.txt" | head -40
+}
+
 examples() {
   for example in forward_cuda engine bench; do
     "$build/examples/$example" >"$results/$example.txt" 2>&1
@@ -100,6 +114,15 @@ profile() {
 peers() {
   python3 "$top/tools/peers.py" --shapes canonical,stress,decode --out "$results/peers"
   verdict peers $?
+}
+
+# Scores on which a kernel that is fast on N(0, 1) has more to do.
+hostile() {
+  python3 "$top/tools/peers.py" --problem b4hq16sq4096d64 --problem b4hq16sq4096d96:causal --problem b4hq16sq4096d128 \
+    --problem b2hq16sq8192d128:causal --problem b4hq16sq2048d256:causal --dtype fp16,bf16 \
+    --inputs normal,sink,growing,shrinking,onehot,scaled --rounds 20 --out "$results/hostile" >"$results/hostile.txt" 2>&1
+  verdict hostile $?
+  grep '^fl4, .*/this' "$results/hostile.txt"
 }
 
 for part in "$@"; do $part; done

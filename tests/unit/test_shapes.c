@@ -4,7 +4,7 @@
 
 #include "fl4_test.h"
 
-static const char *const names[] = {"canonical", "l4",     "stress",  "decode", "models",
+static const char *const names[] = {"canonical", "l4",     "prefill", "stress", "decode",   "models",
                                     "smoke",     "parity", "extreme", "demo",   "demo-host"};
 enum { N_SETS = sizeof names / sizeof names[0] };
 
@@ -104,6 +104,21 @@ START_TEST(grids_are_whole)
 }
 END_TEST
 
+/* Each length has its B × H; with the number of problems, each combination is there. */
+START_TEST(prefill_is_the_grid)
+{
+  static const int64_t lengths[] = {512, 1024, 2048, 4096, 8192, 16384}, batches[] = {4, 8, 4, 4, 2, 1};
+  size_t found = 0;
+  for (size_t i = 0; i < fl4_shapes_count("prefill"); i++) {
+    const fl4_problem p = parsed(fl4_shapes_line("prefill", i));
+    ck_assert(is_plain(&p) && p.dtype == FL4_DTYPE_FP16 && p.Hq == 16 && ONE_OF(p.D, 64, 80, 96, 128, 192, 256));
+    for (int n = 0; n < 6; n++) found += p.Sq == lengths[n] && p.B == batches[n];
+  }
+  ck_assert_uint_eq(found, 6 * 6 * 2);
+  ck_assert_uint_eq(fl4_shapes_count("prefill"), found);
+}
+END_TEST
+
 /* As many tokens at every length but the longest, D = 256 at the shorter ones, both masks. */
 START_TEST(stress_is_long)
 {
@@ -165,6 +180,7 @@ static Suite *make_suite(void)
   tcase_add_loop_test(c, lines_are_canonical, 0, N_SETS);
   tcase_add_test(c, canonical_is_the_three);
   tcase_add_test(c, grids_are_whole);
+  tcase_add_test(c, prefill_is_the_grid);
   tcase_add_test(c, stress_is_long);
   tcase_add_test(c, decode_has_one_query);
   tcase_add_test(c, models_have_sources);
