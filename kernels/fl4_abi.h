@@ -24,12 +24,19 @@ typedef struct fl4_fwd_params {
   fl4_u64 q, k, v, o; /* addresses */
   fl4_u64 lse;        /* address, or 0 */
   fl4_u64 debug;      /* address of an fl4_debug_record in debug kernels, else 0 */
+  fl4_u64 workspace;  /* address of what blocks that share rows exchange, else 0 */
   fl4_i64 q_stride[3], k_stride[3], v_stride[3], o_stride[3], lse_stride[3];
   fl4_i32 B, Hq, Hkv, Sq, Sk;
   fl4_i32 row_tiles;     /* tiles of query rows of one head */
   fl4_i32 section_heads; /* heads whose row tiles are interleaved, so that they share the L2 cache */
   float scale_log2;      /* softmax scale · log2 e: exponentials are powers of two */
 } fl4_fwd_params;
+
+/*
+ * The workspace of blocks that share rows: first tickets, 4 bytes for each warp that has rows, which are 0 before
+ * the first launch and after each; then the warps' partial results.
+ */
+enum { FL4_TICKET_BYTES = 16384 };
 
 /* What a debug kernel found first. */
 typedef struct fl4_debug_record {
@@ -44,9 +51,9 @@ typedef struct fl4_debug_record {
 /* Invariants of the debug kernels: X(name, code, text). */
 #define FL4_INVARIANT_MAP(X)                                                                       \
   X(MAX_GROWS, 1, "the running maximum never falls: m_new >= m_old")                               \
-  X(SUM_GROWS, 2, "the running sum only gains: l_new >= l_old * correction")                       \
-  X(SUM_AT_LEAST_ONE, 3, "the key of the maximum counts 1: l >= 1 - eps")                          \
-  X(SUM_AT_MOST_KEYS, 4, "no key counts more than 1: l <= number of keys")                         \
+  X(SUM_GROWS, 2, "the running sum only gains: l_new >= l_old")                       \
+  X(SUM_AT_LEAST_ONE, 3, "the key of the reference counts 1: l >= 1 - eps")                          \
+  X(SUM_AT_MOST_KEYS, 4, "no key counts more than the limit: l <= keys * limit")                         \
   X(FINITE, 5, "scores, sums and outputs are finite for finite inputs")                            \
   X(ALIGNED, 6, "a 16-byte copy has aligned addresses")                                            \
   X(IN_RANGE, 7, "a tile starts inside its sequence")

@@ -1,44 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The end of a block: divide by the sums, write O and the log-sum-exp.
+// The end of a row: divide by the sum, write O and the log-sum-exp.
 #ifndef FL4_EPILOGUE_CUH
 #define FL4_EPILOGUE_CUH
 
 #include "fl4_softmax.cuh"
 
 // Natural log-sum-exp of the warp's rows; -inf for a row that saw no key. `row0`: the warp's first row.
-FL4_DEV void store_lse(const Softmax &state, const float (&sum)[M16][2], const fl4_fwd_params &p, const Work &w, int row0)
+FL4_DEV void store_lse(const Rows &rows, const fl4_fwd_params &p, const Work &w, int row0)
 {
-  if (!p.lse || lane() % 4 != 0) return;
+  if (!LSE || !p.lse) return;
   char *head = reinterpret_cast<char *>(p.lse) + (w.b * p.lse_stride[0] + w.h * p.lse_stride[1]) * 4;
 #pragma unroll
   for (int m = 0; m < M16; m++)
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int row = row0 + m * 16 + half * 8 + lane() / 4;
-      const float l = sum[m][half];
-      const float lse = l > 0.f ? (state.max[m][half] + log2_approx(l)) * 0.6931471805599453f
+      const float l = EXACT_SUM ? row_sum(rows.exact[m][half]) : rows.sum[m][2 * half];
+      const float lse = l > 0.f ? (rows.reference[m][half] + log2_approx(l)) * 0.6931471805599453f
                         : l == 0.f ? MINUS_INFINITY
                                    : l;  // NaN stays NaN
-      if (row < p.Sq) store_global_32(head + row * p.lse_stride[2] * 4, lse);
+      if (lane() % 4 == 0 && row < p.Sq) store_global_32(head + row * p.lse_stride[2] * 4, lse);
     }
 }
 
-// The warp's rows of O: rounded and gathered in the warp's own part of `tile`, so that they leave in
+// The warp's rows of O: rounded and gathered in `tile`, which is the warp's own, so that they leave in
 // whole 16-byte chunks.
-FL4_DEV void store_output(const float (&o)[M16][D8][4], const float (&sum)[M16][2], u32 tile, const fl4_fwd_params &p,
-                          const Work &w, int row0)
+FL4_DEV void store_output(const Rows &rows, u32 tile, const fl4_fwd_params &p, const Work &w, int row0)
 {
 #pragma unroll
   for (int m = 0; m < M16; m++)
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       // A row that saw no key has weights of 0 only: its output is 0, not 0 / 0.
-      const float l = sum[m][half], inverse = l == 0.f ? 0.f : 1.f / l;
+      const float l = rows.sum[m][2 * half], inverse = l == 0.f ? 0.f : 1.f / l;
       const int row = m * 16 + half * 8 + lane() / 4;
 #pragma unroll
       for (int n = 0; n < D8; n++) {
-        const float a = o[m][n][2 * half] * inverse, b = o[m][n][2 * half + 1] * inverse;
+        const float a = rows.o[m][n][2 * half] * inverse, b = rows.o[m][n][2 * half + 1] * inverse;
         invariant(p, is_finite(a) && is_finite(b), FL4_INVARIANT_FINITE, a, b);
         store_shared_32(tile + chunk_offset(row, n) + lane() % 4 * 4, pack_2(a, b));
       }

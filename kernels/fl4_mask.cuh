@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Masks of a score tile.
+// Masks of scores.
 #ifndef FL4_MASK_CUH
 #define FL4_MASK_CUH
 
@@ -10,8 +10,8 @@
 #define MINUS_INFINITY float_from_bits(0xff800000u)
 
 // Scores of keys that a row does not see become -inf: keys past the end, and keys right of the
-// diagonal. `row0` is the warp's first row, `key0` the tile's first key.
-FL4_DEV void mask_scores(float (&s)[M16][N8][4], const fl4_fwd_params &p, int row0, int key0, int shift)
+// diagonal. `row0` is the warp's first row, `key0` the slice's first key.
+FL4_DEV void mask_scores(float (&s)[M16][S8][4], const fl4_fwd_params &p, int row0, int key0, int shift)
 {
   // Keys seen, counted from the lane's first: in all, and by the lane's first row under the causal mask.
   const int first = key0 + 2 * (lane() % 4), present = p.Sk - first;
@@ -22,7 +22,7 @@ FL4_DEV void mask_scores(float (&s)[M16][N8][4], const fl4_fwd_params &p, int ro
     for (int half = 0; half < 2; half++) {
       const int mine = CAUSAL ? min_i32(present, seen + m * 16 + half * 8) : present;
 #pragma unroll
-      for (int n = 0; n < N8; n++)
+      for (int n = 0; n < S8; n++)
 #pragma unroll
         for (int e = 0; e < 2; e++)
           if (n * 8 + e >= mine) s[m][n][2 * half + e] = MINUS_INFINITY;

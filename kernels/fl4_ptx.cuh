@@ -11,6 +11,7 @@ typedef unsigned long long u64;
 typedef long long i64;
 
 #define FL4_DEV static __device__ __forceinline__
+#define FL4_MEMBER __device__ __forceinline__
 #define FL4_KERNEL(name, threads, ctas) extern "C" __global__ void __launch_bounds__(threads, ctas) name
 #define FL4_PARAM const __grid_constant__
 
@@ -85,6 +86,18 @@ FL4_DEV void store_shared_128(u32 address, const u32 (&x)[4])
   asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
                : "memory");
 }
+FL4_DEV void store_shared_f32x4(u32 address, const float (&x)[4])
+{
+  asm volatile("st.shared.v4.f32 [%0], {%1,%2,%3,%4};" ::"r"(address), "f"(x[0]), "f"(x[1]), "f"(x[2]), "f"(x[3])
+               : "memory");
+}
+FL4_DEV void load_shared_f32x4(float (&x)[4], u32 address)
+{
+  asm volatile("ld.shared.v4.f32 {%0,%1,%2,%3}, [%4];"
+               : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3])
+               : "r"(address)
+               : "memory");
+}
 FL4_DEV void load_shared_128(u32 (&x)[4], u32 address)
 {
   asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
@@ -110,6 +123,28 @@ FL4_DEV void store_global_128(void *address, const u32 (&x)[4])
 {
   asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};" ::"l"(address), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
                : "memory");
+}
+FL4_DEV void store_global_f32x4(void *address, const float (&x)[4])
+{
+  asm volatile("st.global.v4.f32 [%0], {%1,%2,%3,%4};" ::"l"(address), "f"(x[0]), "f"(x[1]), "f"(x[2]), "f"(x[3])
+               : "memory");
+}
+// What other blocks may have written: not from this multiprocessor's own cache. ld.global.cg, 9.7.9.8
+FL4_DEV void load_global_f32x4_shared(float (&x)[4], const void *address)
+{
+  asm volatile("ld.global.cg.v4.f32 {%0,%1,%2,%3}, [%4];"
+               : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3])
+               : "l"(address)
+               : "memory");
+}
+// All earlier accesses of this thread happen before all later ones, as any thread of the GPU sees them. 9.7.13.4
+FL4_DEV void gpu_fence() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
+// Adds 1, from `last` back to 0; returns what was there. atom.inc, 9.7.13.5
+FL4_DEV u32 atomic_wrapping_increment(void *address, u32 last)
+{
+  u32 old;
+  asm volatile("atom.global.inc.u32 %0, [%1], %2;" : "=r"(old) : "l"(address), "r"(last) : "memory");
+  return old;
 }
 // Writes `value` if the word is `expected`; returns what was there. 9.7.13.5
 FL4_DEV u32 atomic_cas_global(void *address, u32 expected, u32 value)
@@ -178,6 +213,17 @@ FL4_DEV u32 pack_2(float low, float high)
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
 #else
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+#endif
+  return r;
+}
+// The larger one, half by half; a NaN loses against a number. sm_80, 9.7.3.12
+FL4_DEV u32 max_packed_2(u32 a, u32 b)
+{
+  u32 r;
+#if FL4_BF16
+  asm("max.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+#else
+  asm("max.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
 #endif
   return r;
 }

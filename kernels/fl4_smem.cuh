@@ -33,6 +33,8 @@ FL4_DEV u32 along_row(u32 base, int step)
 // The lane's row and chunk in a 16×16 block, as ldmatrix wants them for …
 FL4_DEV int lane() { return thread_index() % 32; }
 FL4_DEV int warp() { return thread_index() / 32; }
+FL4_DEV int row_warp() { return KGROUPS == 1 ? warp() : warp() % ROW_WARPS; }
+FL4_DEV int key_group() { return KGROUPS == 1 ? 0 : warp() / ROW_WARPS; }
 // … Q, rows by the head dimension; and V, keys by the head dimension, read transposed;
 FL4_DEV u32 lane_offset_q() { return chunk_offset(lane() % 16, lane() / 16); }
 FL4_DEV u32 lane_offset_v() { return chunk_offset(lane() % 16, lane() / 16); }

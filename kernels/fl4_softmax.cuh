@@ -1,24 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Online softmax over key tiles (Milakov & Gimelshein, arXiv 1805.02867). Maxima are kept times
-// scale · log2 e, so that each weight is one fused multiply-add and one power of two.
+// Online softmax over slices of keys (Milakov & Gimelshein, arXiv 1805.02867), with a reference that
+// lags behind.
+//
+// A weight is 2^(score - reference), the reference some score that the row has seen: any will do, as long
+// as no weight overflows, for the division by the sum at the end takes it out again. So the steady
+// loop takes the reference as it stands (weigh), looks at the weights that came out, and only if one
+// is beyond the limit computes the scores once more and moves the reference to their true maximum (renew).
+// No maximum, no exchange between lanes and no rescaling is in the loop, and nothing waits for them.
+// Before the first slice the reference is -inf, all weights are infinite, and the rule does the right thing.
+//
+// The sums are those of the rounded weights, gained by one more column of the second product, which is
+// all ones. So the weights that V is multiplied with add up to 1 exactly, however the reference stands.
+//
+// Scores are scaled by scale · log2 e as they are used: a weight is one fused multiply-add and one power of two.
 #ifndef FL4_SOFTMAX_CUH
 #define FL4_SOFTMAX_CUH
 
 #include "fl4_mask.cuh"
 
+typedef float Scores[M16][S8][4];    // of a slice, as the first product leaves them
+typedef u32 Weights[S16][M16][4];    // the same rounded and packed, as the second product takes them
+typedef float SliceSums[M16][2];     // of the lane's weights before they are rounded (EXACT_SUM)
+
 // A lane's part of the state of its rows: [m][half] is row 16·m + 8·half + lane/4 of the warp.
-struct Softmax {
-  float max[M16][2];  // the same in the four lanes of a row; -inf before the first key
-  float sum[M16][2];  // of the weights of the lane's own columns
+struct Rows {
+  float o[M16][D8][4];        // output so far
+  float sum[M16][4];          // of the rounded weights; [2·half] and [2·half + 1] are the same
+  float reference[M16][2];    // -inf before the first key
+  SliceSums exact;            // sum of the lane's weights before they are rounded (EXACT_SUM)
 };
 
-FL4_DEV void softmax_init(Softmax &state)
+FL4_DEV void clear(Rows &rows)
 {
 #pragma unroll
-  for (int m = 0; m < M16; m++)
+  for (int m = 0; m < M16; m++) {
 #pragma unroll
-    for (int half = 0; half < 2; half++) state.max[m][half] = MINUS_INFINITY, state.sum[m][half] = 0.f;
+    for (int n = 0; n < D8; n++)
+#pragma unroll
+      for (int e = 0; e < 4; e++) rows.o[m][n][e] = 0.f;
+#pragma unroll
+    for (int e = 0; e < 4; e++) rows.sum[m][e] = 0.f;
+#pragma unroll
+    for (int half = 0; half < 2; half++) rows.reference[m][half] = MINUS_INFINITY, rows.exact[m][half] = 0.f;
+  }
 }
 
 // Sum or maximum over the four lanes that share a row.
@@ -33,60 +58,91 @@ FL4_DEV float row_max(float x)
   return max_f32(x, shuffle_xor(x, 2));
 }
 
-// Takes a tile of scores in: turns them into weights, 2^(score - max), packed as the A operand of the
-// next matrix product; and brings the sums, and the output so far, to the new maximum.
-// A tile may hold -inf, even whole rows of it.
-FL4_DEV void softmax_step(Softmax &state, float (&s)[M16][N8][4], u32 (&weights)[N16][M16][4],
-                          float (&o)[M16][D8][4], const fl4_fwd_params &p)
+// What is subtracted from scores. A row without a key yet has none: -inf - -inf would be NaN.
+FL4_DEV float finite_reference(float reference) { return reference == MINUS_INFINITY ? 0.f : reference; }
+
+// Brings a row to a new reference.
+FL4_DEV void rescale(Rows &rows, int m, int half, float factor)
 {
-  const float scale = p.scale_log2;
-  float correction[M16][2];
-  bool grown = false;
+#pragma unroll
+  for (int n = 0; n < D8; n++)
+#pragma unroll
+    for (int e = 0; e < 2; e++) rows.o[m][n][2 * half + e] *= factor;
+#pragma unroll
+  for (int e = 0; e < 2; e++) rows.sum[m][2 * half + e] *= factor;
+  if (EXACT_SUM) rows.exact[m][half] *= factor;
+}
+
+constexpr int WEIGHT_PAIRS = M16 * S8 * 2;  // of a lane in a slice
+
+// The pairs [first, last) of a slice's weights, along the keys, by the references as they stand.
+FL4_DEV void weigh(Weights &weights, SliceSums &sums, const Scores &s, const Rows &rows, float scale, int first, int last)
+{
+#pragma unroll
+  for (int pair = 0; pair < WEIGHT_PAIRS; pair++) {
+    if (pair < first || pair >= last) continue;
+    const int n = pair / (2 * M16), m = pair / 2 % M16, half = pair % 2;
+    const float a = exp2_approx(s[m][n][2 * half] * scale - rows.reference[m][half]);
+    const float b = exp2_approx(s[m][n][2 * half + 1] * scale - rows.reference[m][half]);
+    weights[n / 2][m][n % 2 * 2 + half] = pack_2(a, b);
+    if (EXACT_SUM) sums[m][half] = n == 0 ? a + b : sums[m][half] + (a + b);
+  }
+}
+
+// Is a reference of the warp's too low for these weights?
+FL4_DEV bool beyond_limit(const Weights &weights)
+{
+  u32 largest = weights[0][0][0];
+#pragma unroll
+  for (int i = 1; i < WEIGHT_PAIRS; i++) largest = max_packed_2(largest, weights[i / (4 * M16)][i / 4 % M16][i % 4]);
+  return warp_any((largest & 0xffff) > WEIGHT_LIMIT_BITS || largest > (WEIGHT_LIMIT_BITS << 16 | 0xffff));
+}
+
+// Moves the references up to the maxima of the slice, and weighs it. The slice may hold -inf, even whole rows of it.
+// True if a row's reference has moved far: then the next slice may well do the same.
+FL4_DEV bool renew(Rows &rows, Weights &weights, SliceSums &sums, const Scores &s, float scale, const fl4_fwd_params &p)
+{
+  bool far = false;
 #pragma unroll
   for (int m = 0; m < M16; m++)
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      float tile_max = max_f32(s[m][0][2 * half], s[m][0][2 * half + 1]);
+      float largest = max_f32(s[m][0][2 * half], s[m][0][2 * half + 1]);
 #pragma unroll
-      for (int n = 1; n < N8; n++)
-        tile_max = max_f32(tile_max, max_f32(s[m][n][2 * half], s[m][n][2 * half + 1]));
-      const float old_max = state.max[m][half];
-      const float new_max = max_f32(old_max, row_max(tile_max) * scale);
-      // A row without a key yet has no maximum to subtract: -inf - -inf would be NaN.
-      const float reference = new_max == MINUS_INFINITY ? 0.f : new_max;
-      state.max[m][half] = new_max;
-      correction[m][half] = exp2_approx(old_max - reference);
-      grown |= new_max != old_max;
+      for (int n = 1; n < S8; n++) largest = max_f32(largest, max_f32(s[m][n][2 * half], s[m][n][2 * half + 1]));
+      const float before = rows.reference[m][half], now = max_f32(before, row_max(largest) * scale);
+      const float reference = finite_reference(now);
+      invariant(p, !(now < before), FL4_INVARIANT_MAX_GROWS, now, before);
+      far |= before != MINUS_INFINITY && now - before > LOG2_WEIGHT_LIMIT;
+      rows.reference[m][half] = now;
+      rescale(rows, m, half, exp2_approx(before - reference));
 
       float sum = 0.f;
 #pragma unroll
-      for (int n = 0; n < N8; n++) {
+      for (int n = 0; n < S8; n++) {
         const float a = exp2_approx(s[m][n][2 * half] * scale - reference);
         const float b = exp2_approx(s[m][n][2 * half + 1] * scale - reference);
-        sum += a + b;
         weights[n / 2][m][n % 2 * 2 + half] = pack_2(a, b);
+        sum += a + b;
       }
-      const float old_sum = state.sum[m][half];
-      state.sum[m][half] = old_sum * correction[m][half] + sum;
-
-      if (DEBUG) {
-        const float l = row_sum(state.sum[m][half]), kept = row_sum(old_sum) * correction[m][half];
-        invariant(p, !(new_max < old_max), FL4_INVARIANT_MAX_GROWS, new_max, old_max);
-        invariant(p, !(l < kept * 0.9999f), FL4_INVARIANT_SUM_GROWS, l, kept);
-        invariant(p, new_max == MINUS_INFINITY || !(l < 0.999f), FL4_INVARIANT_SUM_AT_LEAST_ONE, l, 1);
-        invariant(p, !(l > p.Sk * 1.001f), FL4_INVARIANT_SUM_AT_MOST_KEYS, l, p.Sk);
-        invariant(p, is_finite(l), FL4_INVARIANT_FINITE, l, 0);
-      }
+      if (EXACT_SUM) sums[m][half] = sum;
     }
+  return warp_any(far);
+}
 
-  // Late tiles seldom raise a maximum; then every correction is exactly 1.
-  if (!warp_any(grown)) return;
+// What must hold of the sums after each slice; `before`: what they were.
+FL4_DEV void check_sums(const Rows &rows, const float (&before)[M16][2], const fl4_fwd_params &p)
+{
 #pragma unroll
   for (int m = 0; m < M16; m++)
 #pragma unroll
-    for (int n = 0; n < D8; n++)
-#pragma unroll
-      for (int e = 0; e < 4; e++) o[m][n][e] *= correction[m][e / 2];
+    for (int half = 0; half < 2; half++) {
+      const float l = rows.sum[m][2 * half], most = p.Sk * WEIGHT_LIMIT;
+      invariant(p, !(l < before[m][half]), FL4_INVARIANT_SUM_GROWS, l, before[m][half]);
+      invariant(p, rows.reference[m][half] == MINUS_INFINITY || !(l < 0.999f), FL4_INVARIANT_SUM_AT_LEAST_ONE, l, 1);
+      invariant(p, !(l > most), FL4_INVARIANT_SUM_AT_MOST_KEYS, l, most);
+      invariant(p, is_finite(l), FL4_INVARIANT_FINITE, l, 0);
+    }
 }
 
 #endif

@@ -137,6 +137,7 @@ void fl4__build_from(const fl4__variant *variant, const fl4__problem *problem, b
   build->D = (int32_t)problem->D;
   build->mask = problem->mask;
   build->aligned = problem->aligned != 0;
+  build->lse = problem->lse != 0;
   build->debug = debug;
 }
 
@@ -157,6 +158,7 @@ int fl4__build_options(const fl4__build *build, char options[FL4__MAX_OPTIONS][F
   snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_BF16=%d", build->dtype == FL4_DTYPE_BF16);
   snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_CAUSAL=%d", build->mask == FL4_MASK_CAUSAL);
   snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_ALIGNED=%d", build->aligned != 0);
+  snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_LSE=%d", build->lse != 0);
   snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_DEBUG=%d", build->debug != 0);
   return n;
 }

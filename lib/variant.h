@@ -11,7 +11,7 @@
 
 #include "problem.h"
 
-enum { FL4__MAX_PARAMS = 8, FL4__MAX_VALUES = 12, FL4__VARIANT_TEXT = 128 };
+enum { FL4__MAX_PARAMS = 12, FL4__MAX_VALUES = 12, FL4__VARIANT_TEXT = 128 };
 
 /* A parameter that a forced variant does not name: the family chooses it for the problem. */
 enum { FL4__UNSET = -1 };
@@ -94,7 +94,7 @@ bool fl4__variant_fits(const fl4__variant *wish, const fl4__problem *problem, co
  */
 typedef struct fl4__build {
   fl4__variant variant;
-  int32_t dtype, D, mask, aligned, debug, zero;
+  int32_t dtype, D, mask, aligned, lse, debug;
 } fl4__build;
 
 void fl4__build_from(const fl4__variant *variant, const fl4__problem *problem, bool debug, fl4__build *build);

@@ -33,6 +33,12 @@ typedef struct CUstream_st *fl4_stream;
  * contiguous. They may be 0 in inputs (broadcast) and must not be negative. All three 0 means the
  * tensor is contiguous in [B][H][S][D]. Elements of the output must not overlap each other or an
  * input. Every offset is computed in 64 bits.
+ *
+ * Some calls need a workspace: fl4_attention_workspace_size(). It must be zeroed once before its first
+ * use (cudaMemset()). Each call leaves it ready for the next one, of whatever problem and context of the
+ * device, as long as calls that share it are ordered: in one stream, or by events. After
+ * ::FL4_DEVICE_ERROR it must be zeroed again. One of the largest size does for all. Without one the library
+ * takes memory from the stream for the call, and clears some of it, which costs a memset in the stream.
  */
 typedef struct fl4_attention_args {
   size_t struct_size; /**< set by the FL4_…_INIT */
@@ -56,7 +62,7 @@ typedef struct fl4_attention_args {
   int64_t lse_stride[3]; /**< elements, [b, h, i]; all 0: contiguous */
   float scale;           /**< multiplies Q Kᵀ; 0: 1/√D. Finite, not negative */
   uint32_t reserved0;    /**< zero */
-  void *workspace;       /**< device memory for the call, 256-byte aligned, or NULL: the context's own */
+  void *workspace;       /**< device memory for calls in turn, 256-byte aligned, zeroed once; or NULL */
   size_t workspace_size; /**< bytes; at least what fl4_attention_workspace_size() says, if not NULL */
   uint64_t reserved[4];  /**< zero */
 } fl4_attention_args;
@@ -69,9 +75,10 @@ typedef struct fl4_attention_args {
  * Computes attention.
  *
  * On CUDA it is asynchronous on `stream` and never synchronises. The first call of a kind of problem
- * (dtype, D, mask, size class) compiles a kernel or reads it from the cache; later calls allocate
- * nothing and may be captured into a CUDA graph. During capture nothing is compiled: call
- * fl4_attention_prepare() before. On the host device it returns when the result is there.
+ * (dtype, D, mask, LSE or none, size class) compiles a kernel or reads it from the cache; later calls allocate
+ * nothing, but for a workspace that is needed and not given, and may be captured into a CUDA graph.
+ * During capture nothing is compiled: call fl4_attention_prepare() before. On the host device it returns
+ * when the result is there.
  *
  * @param ctx     runs the call
  * @param args    the call; not used after the return, but the memory it points to is, until the stream gets there
@@ -87,14 +94,15 @@ FL4_API FL4_NODISCARD fl4_status fl4_attention_forward(fl4_context *ctx, const f
 
 /**
  * Makes everything that fl4_attention_forward() needs for these arguments ready, without running
- * it. Pointers may be NULL (then rows are taken to be aligned to 16 bytes); nothing is read or
- * written through them. Errors and thread-safety as fl4_attention_forward(). Since: 0.1.
+ * it. Pointers may be NULL (then rows are taken to be aligned to 16 bytes, and no LSE is wanted); nothing is
+ * read or written through them. Errors and thread-safety as fl4_attention_forward(). Since: 0.1.
  */
 FL4_API FL4_NODISCARD fl4_status fl4_attention_prepare(fl4_context *ctx, const fl4_attention_args *args);
 
 /**
  * Bytes of workspace that a call with these arguments uses; 0 if none. Pointers may be NULL.
- * Compiles nothing. Errors: ::FL4_INVALID_ARGUMENT, ::FL4_UNSUPPORTED. Since: 0.1.
+ * It depends on the variant that runs, and so on what the context knows when it is called: after tuning or
+ * importing wisdom ask again. Compiles nothing. Errors: ::FL4_INVALID_ARGUMENT, ::FL4_UNSUPPORTED. Since: 0.1.
  */
 FL4_API FL4_NODISCARD fl4_status fl4_attention_workspace_size(fl4_context *ctx, const fl4_attention_args *args,
                                                               size_t *bytes);

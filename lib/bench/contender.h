@@ -28,11 +28,13 @@ typedef struct fl4__contender {
   fl4_contender_kind kind;
   char name[64];
   fl4__library library;
-  fl4_context *ctx; /* of `library`: opaque unless it is this one */
-  bool own_ctx;     /* made for the contender */
+  fl4_context *ctx;  /* of `library`: opaque unless it is this one */
+  bool own_ctx;      /* made for the contender */
   fl4_context *home; /* a context of this library on the contender's device: its memory and its clock */
   bool own_home;
-  void *scratch;    /* of an oracle: memory for its result, on the home device */
+  void *scratch;   /* memory on the home device: for an oracle's result, or around the workspace */
+  void *workspace; /* for the calls on one problem; NULL: they need none */
+  size_t workspace_bytes;
 } fl4__contender;
 
 /*
@@ -42,9 +44,12 @@ typedef struct fl4__contender {
 fl4_status fl4__contender_open(fl4_context *ctx, const fl4_bench_contender *description, fl4__contender *contender);
 void fl4__contender_close(fl4__contender *contender); /* also after a failed open */
 
-/* Makes the call ready and tells its plan. Errors of another library become this one's fl4_last_error(). */
+/*
+ * Makes the call ready, takes the workspace that it needs, and tells its plan. Errors of another library
+ * become this one's fl4_last_error().
+ */
 fl4_status fl4__contender_prepare(fl4__contender *contender, const fl4_attention_args *args, fl4_plan_info *plan);
-/* One call. An oracle leaves its result in the scratch, not in args->o. */
+/* One call, with the workspace; calls must not overlap. An oracle leaves its result in the scratch, not in args->o. */
 fl4_status fl4__contender_run(fl4__contender *contender, const fl4_attention_args *args, fl4_stream stream);
 /*
  * Brings an oracle's result, rounded to the dtype, from its scratch into an output of the trial, so that

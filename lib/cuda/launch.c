@@ -54,18 +54,19 @@ static fl4_status launch_watched(fl4__cuda_device *d, const fl4__cuda_kernel *ke
 fl4_status fl4__cuda_launch(fl4__device *device, const fl4__kernel *kernel, const fl4__geometry *geometry,
                             const fl4_fwd_params *params, void *workspace, fl4_stream stream)
 {
-  (void)workspace;
   fl4__cuda_device *d = fl4__cuda(device);
   const fl4__cuda_kernel *k = (const fl4__cuda_kernel *)kernel;
   int previous;
   FL4_TRY(fl4__cuda_enter(d, &previous));
+  fl4_fwd_params p = *params;
+  p.workspace = (uintptr_t)workspace;
   fl4_status status;
   if (d->debug_record && !fl4__cuda_capturing(device, stream)) {
     pthread_mutex_lock(&d->debug_lock);
-    status = launch_watched(d, k, geometry, params, stream);
+    status = launch_watched(d, k, geometry, &p, stream);
     pthread_mutex_unlock(&d->debug_lock);
   } else {
-    status = launch(k, geometry, params, stream);
+    status = launch(k, geometry, &p, stream);
   }
   fl4__cuda_leave(d, previous);
   return status;

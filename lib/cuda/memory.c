@@ -10,6 +10,11 @@ fl4_status fl4__cuda_scratch_take(fl4__device *device, size_t bytes, fl4_stream 
   FL4_TRY(fl4__cuda_enter(fl4__cuda(device), &previous));
   /* Stream-ordered: reused without synchronising, and legal during capture. */
   fl4_status status = fl4__cuda_status(cudaMallocAsync(memory, bytes, stream), "cudaMallocAsync");
+  const size_t tickets = bytes < FL4_TICKET_BYTES ? bytes : FL4_TICKET_BYTES;
+  if (status == FL4_OK) {
+    status = fl4__cuda_status(cudaMemsetAsync(*memory, 0, tickets, stream), "cudaMemsetAsync");
+    if (status != FL4_OK) cudaFreeAsync(*memory, stream), *memory = NULL;
+  }
   fl4__cuda_leave(fl4__cuda(device), previous);
   return status;
 }

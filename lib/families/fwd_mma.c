@@ -8,16 +8,20 @@
 
 #include "families.h"
 
-enum { BM, BN, WARPS, STAGES, QREG, CTAS, N_PARAMS };
+enum { BM, BN, WARPS, STAGES, QREG, SLICE, WEAVE, KGROUPS, SPLITS, CTAS, N_PARAMS };
 
 enum { SYSTEM_SMEM = 1024 }; /* of each block's shared memory, on top of what it asks for */
 
 static const fl4__param params[N_PARAMS] = {
     [BM] = {"bm", "query rows of a block", 5, {16, 32, 64, 128, 256}, false},
     [BN] = {"bn", "keys of a tile", 7, {16, 32, 48, 64, 80, 96, 128}, false},
-    [WARPS] = {"warps", "warps of a block, 16 or 32 query rows each", 4, {1, 2, 4, 8}, false},
+    [WARPS] = {"warps", "warps of a block; those of a key group have 16 or 32 query rows each", 4, {1, 2, 4, 8}, false},
     [STAGES] = {"stages", "key/value tiles in shared memory at a time", 3, {2, 3, 4}, false},
-    [QREG] = {"qreg", "1: Q stays in registers, 0: it is read from shared memory for each tile", 2, {0, 1}, true},
+    [QREG] = {"qreg", "1: Q stays in registers, 0: it is read from shared memory for each slice", 2, {0, 1}, true},
+    [SLICE] = {"slice", "keys whose scores a warp holds at a time", 7, {16, 32, 48, 64, 80, 96, 128}, false},
+    [WEAVE] = {"weave", "1: the next slice's scores are computed among the exponentials of this one", 2, {0, 1}, true},
+    [KGROUPS] = {"kgroups", "groups of warps that share the keys of a tile", 3, {1, 2, 4}, false},
+    [SPLITS] = {"splits", "blocks that share the keys of a row tile", 6, {1, 2, 4, 8, 16, 32}, false},
     [CTAS] = {"ctas", "blocks that must fit a multiprocessor, which bounds the registers", 4, {1, 2, 3, 4}, false},
 };
 
@@ -27,31 +31,75 @@ static int padded(int64_t D)
   return (int)(D + 15) / 16 * 16;
 }
 
-static int smem_bytes(const fl4__variant *v, int64_t D)
+static int max(int a, int b)
 {
-  const int row = padded(D) * 2, stage = 2 * v->value[BN] * row, q = v->value[BM] * row;
-  const int ring = v->value[STAGES] * stage;
-  /* Q in registers lies in the last stage until it is read. */
-  if (!v->value[QREG]) return ring + q;
-  return ring > ring - stage + q ? ring : ring - stage + q;
+  return a > b ? a : b;
 }
 
-/*
- * Registers that a thread cannot do without: output, scores (an eighth more, as they are packed while
- * others are still read) and Q; one and a half for each copy of 16 bytes that it makes of a key tile,
- * whose addresses outlive the tile; and 32 for the rest. The compiler has 255, or less if several
- * blocks must fit. The numbers are fitted to 1479 points compiled for all architectures, near the
- * limit on either side: of the 1000 that fit with 31 for the rest, 985 spill at most 64 bytes (stores
- * and loads) and the worst 140; of those that do not, 55 % spill more than 64, up to thousands. Without
- * the copies, 97 points fitted that spill more than 64, up to 1520: those of one or two warps with
- * large tiles. 32 and not 31, since 31 let a choice for short queries spill.
- * tests/compile/test_space.c holds a sample of the points to it.
- */
-static int registers_needed(const fl4__variant *v, int64_t D)
+/* A multiprocessor with 100 KB of shared memory: sm_86, sm_89, sm_120. */
+static bool small_sm(const fl4_device_info *device)
 {
-  const int bn = v->value[BN], warps = v->value[WARPS], m16 = v->value[BM] / warps / 16, width = padded(D);
-  const int rows = m16 * (width / 2 + bn / 2 + bn / 16 + (v->value[QREG] ? width / 4 : 0));
-  return rows + 3 * bn * width / (512 * warps) + 32;
+  return device->smem_per_sm < 128 << 10;
+}
+
+/* Warps that share the query rows; blocks of 16 rows that each of them has. */
+static int row_warps(const fl4__variant *v)
+{
+  return v->value[WARPS] / v->value[KGROUPS];
+}
+
+static int row_blocks(const fl4__variant *v)
+{
+  return v->value[BM] / row_warps(v) / 16;
+}
+
+/* What a warp hands to another one; with a sum of its own for the log-sum-exp, one piece more. */
+static int partial_bytes(const fl4__variant *v, int64_t D, bool exact_sum)
+{
+  return row_blocks(v) * (padded(D) / 8 + 1 + exact_sum) * 32 * 16;
+}
+
+static bool exact_sum(const fl4__problem *p)
+{
+  return p->lse && p->dtype == FL4_DTYPE_BF16;
+}
+
+static int smem_bytes(const fl4__variant *v, const fl4__problem *p)
+{
+  const int row = padded(p->D) * 2, tile = v->value[BN] * row, q = v->value[BM] * row;
+  const int ring = (2 * v->value[STAGES] + v->value[WEAVE]) * tile;
+  /* Q that goes to registers lies in the last slots until it is read. */
+  const int walk = v->value[QREG] ? max(ring, ring - 2 * tile + q) : ring + q;
+  const int merge = (v->value[KGROUPS] - 1) * row_warps(v) * partial_bytes(v, p->D, exact_sum(p));
+  return max(walk, merge);
+}
+
+/* Copies of 16 bytes that a thread makes of a key tile, rounded up. */
+static int copies(const fl4__variant *v, int64_t D)
+{
+  return (v->value[BN] * padded(D) / 8 + 32 * v->value[WARPS] - 1) / (32 * v->value[WARPS]);
+}
+
+enum { MOST_COPIES = 16 }; /* more are unrolled into more code than a tile's arithmetic */
+
+/*
+ * Registers of a thread: output, scores of a slice (of two, woven) and Q; half a key fragment, as they are read ahead; some
+ * for each copy that it makes of a tile, whose addresses outlive the tile; and a rest. Fitted to 412 points drawn near the
+ * limit and compiled for sm_89 and sm_90. Where a multiprocessor has 100 KB, as on an L4, nothing may spill: with 2 for a copy
+ * and 57 for the rest none of the 85 points that fit did; 66, the merging of blocks and the rows that are not aligned
+ * were added for points that tests/compile/test_space.c found later. Elsewhere a few spilled loop variables cost nothing that
+ * shows (docs/kernels.md, measured on an H200), and the best kernels of D = 128 and 256 have them: of some 185 points that
+ * fit, nine in ten spill at most 150 bytes and the worst 440.
+ */
+static int registers_needed(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  const int64_t D = p->D;
+  const int width = padded(D), weave = v->value[WEAVE] ? 2 : 1;
+  const int rows = row_blocks(v) * (width / 2 + v->value[SLICE] / 2 * weave + (v->value[QREG] ? width / 4 : 0));
+  /* What else is live where the parts of several blocks are merged; element by element, copies go through registers. */
+  const int merging = v->value[SPLITS] > 1 ? 72 : 0, copy = p->aligned ? 2 : 12;
+  const int rest = small_sm(device) ? copy * copies(v, D) + 66 + merging : copies(v, D) + 35;
+  return rows + v->value[SLICE] / 8 * weave + rest;
 }
 
 static int registers_allowed(const fl4__variant *v, const fl4_device_info *device)
@@ -69,70 +117,128 @@ __attribute__((format(printf, 2, 3))) static const char *because(char why[160], 
   return why;
 }
 
-static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char why[160])
-{
-  const int bm = v->value[BM], warps = v->value[WARPS], ctas = v->value[CTAS], smem = smem_bytes(v, p->D);
-  const int need = registers_needed(v, p->D), may = registers_allowed(v, device);
-  if (p->dtype == FL4_DTYPE_FP32)
-    return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
-  if (device->sm < 80) return because(why, "the GPU is sm_%d, needed is sm_80", device->sm);
-  if (bm != 16 * warps && bm != 32 * warps)
-    return because(why, "bm=%d over warps=%d is %d rows a warp, must be 16 or 32", bm, warps, bm / warps);
-  if (smem > device->smem_per_block)
-    return because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
-  if (ctas * (smem + SYSTEM_SMEM) > device->smem_per_sm)
-    return because(why, "ctas=%d blocks of %d bytes of shared memory do not fit %d", ctas, smem, device->smem_per_sm);
-  if (need > may) return because(why, "needs about %d registers a thread, may have %d", need, may);
-  if (p->B * p->Hq > INT32_MAX / fl4__max64(1, fl4__ceil_div(p->Sq, bm))) return "more than 2^31 blocks";
-  return NULL;
-}
-
-/* Shared memory and registers of as many blocks as the variant promises. */
-static bool fits(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
-{
-  return v->value[CTAS] * (smem_bytes(v, p->D) + SYSTEM_SMEM) <= device->smem_per_sm &&
-         registers_needed(v, p->D) <= registers_allowed(v, device);
-}
-
 static int64_t blocks(const fl4__problem *p, int bm)
 {
   return p->B * p->Hq * fl4__ceil_div(p->Sq, bm);
 }
 
-/* Sets what the choice is about; the rest follows. Q is read anew for each tile where 32 rows leave no registers. */
-static void set(fl4__variant *v, int rows, int warps, int bn, int ctas, int width)
+static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char why[160])
 {
-  v->value[BM] = rows * warps;
-  v->value[BN] = bn;
-  v->value[WARPS] = warps;
-  v->value[STAGES] = 2;
-  v->value[QREG] = width <= (rows == 32 ? 64 : 128);
-  v->value[CTAS] = ctas;
+  const int bm = v->value[BM], bn = v->value[BN], warps = v->value[WARPS], groups = v->value[KGROUPS];
+  const int slice = v->value[SLICE], splits = v->value[SPLITS], ctas = v->value[CTAS];
+  if (p->dtype == FL4_DTYPE_FP32)
+    return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
+  if (device->sm < 80) return because(why, "the GPU is sm_%d, needed is sm_80", device->sm);
+  if (warps % groups) return because(why, "warps=%d cannot be kgroups=%d groups", warps, groups);
+  const int sharing = warps / groups;
+  if (bm != 16 * sharing && bm != 32 * sharing)
+    return because(why, "bm=%d over %d warps is %d rows a warp, must be 16 or 32", bm, sharing, bm / sharing);
+  if (bn % (groups * slice))
+    return because(why, "bn=%d is not a multiple of kgroups=%d times slice=%d", bn, groups, slice);
+  if (v->value[WEAVE] && bn / groups / slice % 2)
+    return because(why, "weave=1 needs an even number of slices, bn=%d has %d", bn, bn / groups / slice);
+  if (copies(v, p->D) > MOST_COPIES)
+    return because(why, "%d copies of a tile for each thread of warps=%d, at most %d", copies(v, p->D), warps,
+                   MOST_COPIES);
+  const int smem = smem_bytes(v, p), need = registers_needed(v, p, device), may = registers_allowed(v, device);
+  if (smem > device->smem_per_block)
+    return because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
+  if (ctas * (smem + SYSTEM_SMEM) > device->smem_per_sm)
+    return because(why, "ctas=%d blocks of %d bytes of shared memory do not fit %d", ctas, smem, device->smem_per_sm);
+  if (need > may) return because(why, "needs about %d registers a thread, may have %d", need, may);
+  if (p->B * p->Hq > INT32_MAX / splits / fl4__max64(1, fl4__ceil_div(p->Sq, bm))) return "more than 2^31 blocks";
+  if (splits > 1 && blocks(p, bm) * sharing > FL4_TICKET_BYTES / 4)
+    return because(why, "splits=%d for more than %d warps with rows", splits, FL4_TICKET_BYTES / 4);
+  return NULL;
 }
 
 /*
- * Two blocks of four warps a multiprocessor, so that one computes while the other waits, and 32 query
- * rows a warp, which halves the shared memory reads for a product: where registers and shared memory
- * allow it, else 16. No choice spills on any architecture (tests/compile). Measured on an H200, see
- * docs/results/; for smaller shared memory it is reasoned only.
+ * What is chosen, by the width of a row: for grids that fill the machine with 32 query rows a warp (`wide`), for smaller
+ * ones (`narrow`), and for so few rows that keys are shared out too (`few`). Columns as the parameters, without splits.
+ */
+typedef struct choice {
+  int width;
+  bool causal; /* only for that */
+  int wide[N_PARAMS], narrow[N_PARAMS], few[N_PARAMS];
+} choice;
+
+/* clang-format off */
+/* Measured on an H200 (docs/kernels.md); also for sm_80 and sm_100, which have as much shared memory. */
+static const choice large_choices[] = {
+    {64, false, {128, 128, 4, 2, 1, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 3}, {32, 128, 4, 2, 1, 64, 0, 2, 1, 1}},
+    {80, false, {128, 64, 4, 2, 1, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
+    {96, false, {128, 64, 4, 2, 0, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
+    {112, false, {128, 64, 4, 2, 0, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 32, 1, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
+    {128, false, {128, 64, 4, 2, 0, 64, 0, 1, 1, 2}, {64, 64, 4, 2, 1, 32, 1, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
+    {192, false, {64, 64, 4, 2, 1, 64, 0, 1, 1, 2}, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
+    {256, true, {128, 64, 8, 2, 1, 16, 1, 1, 1, 1}, {64, 32, 4, 2, 0, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 0, 32, 0, 2, 1, 1}},
+    {256, false, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {64, 32, 4, 2, 0, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 0, 32, 0, 2, 1, 1}},
+};
+
+/* Reasoned for an L4 (docs/kernels.md): no spills, two blocks a multiprocessor where 100 KB allow it. */
+static const choice small_choices[] = {
+    {64, false, {128, 64, 4, 2, 1, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 3}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 2}},
+    {80, false, {128, 64, 4, 2, 1, 32, 0, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 2}},
+    {96, false, {128, 64, 4, 2, 1, 16, 0, 1, 1, 2}, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
+    {128, false, {128, 64, 8, 2, 1, 32, 1, 1, 1, 1}, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
+    {192, false, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {32, 32, 4, 2, 0, 16, 0, 2, 1, 1}},
+    {256, false, {64, 32, 4, 2, 0, 32, 0, 1, 1, 1}, {64, 32, 4, 2, 0, 32, 0, 1, 1, 1}, {32, 32, 4, 2, 0, 16, 0, 2, 1, 1}},
+};
+/* clang-format on */
+
+/* Shared memory and registers of as many blocks as the variant promises. */
+static bool fits(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  return v->value[CTAS] * (smem_bytes(v, p) + SYSTEM_SMEM) <= device->smem_per_sm &&
+         registers_needed(v, p, device) <= registers_allowed(v, device);
+}
+
+static void take(fl4__variant *v, const int values[N_PARAMS])
+{
+  for (int i = 0; i < N_PARAMS; i++) v->value[i] = values[i];
+}
+
+/* Rows of a block are wasted, if there are not half as many. */
+static bool too_tall(const fl4__variant *v, const fl4__problem *p)
+{
+  return v->value[BM] >= 2 * fl4__max64(p->Sq, 1);
+}
+
+/*
+ * 32 query rows a warp halve the shared memory reads for a product, and larger blocks the traffic with the L2 cache; but
+ * the blocks must fill the machine: nearly one round of them, or two where a causal mask makes their lengths differ.
  */
 static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  const int width = padded(p->D), bn = width <= 128 && p->aligned ? 64 : 32; /* element-wise loads take registers */
-  int rows = width <= 128 && p->aligned ? 32 : 16, warps = 4;
-  set(v, rows, warps, bn, 2, width);
-  /* Less than one full round of blocks, or two where their lengths differ: 16 rows balance better. */
-  const int64_t round = 2 * (int64_t)device->multiprocessors;
-  const int64_t enough = p->mask == FL4_MASK_CAUSAL ? 2 * round : round;
-  if (!fits(v, p, device) || blocks(p, rows * warps) < enough) rows = 16;
-  /* Small grids: smaller blocks until every multiprocessor has one, or a block covers all rows. */
-  const int least = width <= 128 ? 2 : 4;
-  while (warps > least &&
-         (rows * warps >= 2 * fl4__max64(p->Sq, 1) || blocks(p, rows * warps) < device->multiprocessors))
-    warps /= 2;
-  set(v, rows, warps, bn, 2, width);
-  if (!fits(v, p, device)) set(v, rows, warps, 32, 2, width);
+  const choice *c = small_sm(device) ? small_choices : large_choices;
+  while (c->width < padded(p->D) || (c->causal && p->mask != FL4_MASK_CAUSAL)) c++;
+  const int64_t sms = device->multiprocessors;
+  take(v, c->wide);
+  const int64_t round = sms * v->value[CTAS];
+  const int64_t enough = p->mask == FL4_MASK_CAUSAL ? 2 * round : round * 9 / 10;
+  if (too_tall(v, p) || blocks(p, v->value[BM]) < enough) take(v, c->narrow);
+  if (too_tall(v, p) || blocks(p, v->value[BM]) < sms) take(v, c->few);
+  if (v->value[KGROUPS] > 1 && too_tall(v, p)) { /* all warps share the same 16 rows */
+    v->value[BM] = 16, v->value[KGROUPS] = v->value[WARPS];
+    while (v->value[SLICE] > 16 && v->value[BN] % (v->value[KGROUPS] * v->value[SLICE])) v->value[SLICE] = 16;
+    while (v->value[BN] % (v->value[KGROUPS] * v->value[SLICE])) v->value[KGROUPS] /= 2, v->value[WARPS] /= 2;
+  }
+  /* The log-sum-exp of bf16 has sums of its own, which take the registers of scores. */
+  if (exact_sum(p) && row_blocks(v) == 2 && v->value[SLICE] == 64) v->value[SLICE] = 32;
+  /* Still not a block for each multiprocessor: several share the keys, if each has some tiles of them. */
   if (!fits(v, p, device)) v->value[CTAS] = 1;
+  if (!fits(v, p, device)) take(v, c->narrow), v->value[CTAS] = 1;
+  while (!fits(v, p, device) && v->value[BN] > 16) { /* rows that are not aligned */
+    v->value[BN] /= 2, v->value[WEAVE] = 0;
+    v->value[SLICE] = (int)fl4__min64(v->value[SLICE], v->value[BN]);
+  }
+  if (!fits(v, p, device)) v->value[QREG] = 0;
+  fl4__variant shared = *v;
+  if (v->value[KGROUPS] > 1)
+    while (shared.value[SPLITS] < 32 && 2 * blocks(p, v->value[BM]) * shared.value[SPLITS] <= sms &&
+           4 * shared.value[SPLITS] * v->value[BN] <= p->Sk)
+      shared.value[SPLITS] *= 2;
+  if (fits(&shared, p, device)) *v = shared;
 }
 
 /*
@@ -154,10 +260,13 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
 {
   g->row_tiles = (int)fl4__ceil_div(p->Sq, v->value[BM]);
   g->section_heads = section_heads(v, p, device, g->row_tiles);
-  g->blocks = p->B * p->Hq * g->row_tiles;
+  g->blocks = p->B * p->Hq * g->row_tiles * v->value[SPLITS];
   g->threads = 32 * v->value[WARPS];
-  g->smem_bytes = smem_bytes(v, p->D);
+  g->smem_bytes = smem_bytes(v, p);
   g->workspace_bytes = 0;
+  if (v->value[SPLITS] > 1)
+    g->workspace_bytes = FL4_TICKET_BYTES +
+                         (size_t)g->blocks * (size_t)row_warps(v) * (size_t)partial_bytes(v, p->D, exact_sum(p));
 }
 
 /*

@@ -109,8 +109,10 @@ typedef struct runner {
   fl4__entrant entrant;
 } runner;
 
-static void runner_open(fl4_tuner *t, const fl4__variant *variant, fl4__ground *g, runner *r)
+/* close() also after a failed open. */
+static fl4_status runner_open(fl4_tuner *t, const fl4__variant *variant, fl4__ground *g, runner *r)
 {
+  fl4_plan_info plan;
   memset(r, 0, sizeof *r);
   r->tuner = t;
   r->ctx = fl4__tune_context(t, variant);
@@ -126,6 +128,7 @@ static void runner_open(fl4_tuner *t, const fl4__variant *variant, fl4__ground *
     e->outputs[i] = g->outputs[i];
     e->args[i] = fl4__trial_args(&g->site.trial, i, &g->outputs[i]);
   }
+  return fl4__contender_prepare(&r->contender, &e->args[0], &plan);
 }
 
 static void runner_close(runner *r)
@@ -137,8 +140,8 @@ static void runner_close(runner *r)
 static fl4_status pass_gate(fl4_tuner *t, int gate, fl4__tried *x)
 {
   runner r;
-  runner_open(t, &x->variant, &t->grounds[gate], &r);
-  const fl4_status status = fl4__entrant_check(&r.entrant, t->grounds[gate].reference);
+  fl4_status status = runner_open(t, &x->variant, &t->grounds[gate], &r);
+  if (status == FL4_OK) status = fl4__entrant_check(&r.entrant, t->grounds[gate].reference);
   /* The timed inputs' error counts, unless another one is why it is wrong. */
   if ((gate == 0 && status == FL4_OK) || status == FL4_WRONG_OUTPUT) x->result.max_error = r.result.max_error;
   runner_close(&r);
@@ -228,8 +231,8 @@ static fl4_status run_and_time(fl4_tuner *t, fl4__tried *x, fl4__race *race)
 {
   for (int gate = 0; gate < FL4__TUNE_GATES; gate++) FL4_TRY(pass_gate(t, gate, x));
   runner r;
-  runner_open(t, &x->variant, &t->grounds[0], &r);
-  const fl4_status status = time_it(&r, race);
+  fl4_status status = runner_open(t, &x->variant, &t->grounds[0], &r);
+  if (status == FL4_OK) status = time_it(&r, race);
   runner_close(&r);
   if (status != FL4_OK) return status;
   x->result.p50 = race->p50, x->result.p50_low = race->low, x->result.p50_high = race->high;

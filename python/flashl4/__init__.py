@@ -81,6 +81,13 @@ def shape_sets():
     return out
 
 
+def _lse_tensor(q, lse):
+    """None, a new tensor, or the caller's own: what `lse` asks for."""
+    if lse is False:
+        return None
+    return like(q, tuple(q.shape[:3])) if lse is True else lse
+
+
 class Context:
     """One device with its compiled kernels. Any number of threads may use it at once."""
 
@@ -124,25 +131,22 @@ class Context:
         """
         if out is None:
             out = like(q)
-        if lse is True:
-            lse = like(q, tuple(q.shape[:3]))
-        elif lse is False:
-            lse = None
+        lse = _lse_tensor(q, lse)
         args = self._args(q, k, v, out, causal, scale, lse)
         if stream is None:
             stream = current_stream(q)
         _check(_lib.fl4_attention_forward(self._live(), ctypes.byref(args), stream))
         return out if lse is None else (out, lse)
 
-    def prepare(self, q, k, v, out=None, causal=False, scale=None):
-        """Compiles what forward() of the same tensors needs, without running it."""
-        args = self._args(q, k, v, out, causal, scale, None)
+    def prepare(self, q, k, v, out=None, causal=False, scale=None, lse=False):
+        """Compiles what forward() of the same tensors, with or without `lse`, needs, without running it."""
+        args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse))
         _check(_lib.fl4_attention_prepare(self._live(), ctypes.byref(args)))
 
-    def plan(self, q, k, v, out=None, causal=False, scale=None):
-        """How forward() of the same tensors runs: variant, registers, shared memory, …"""
+    def plan(self, q, k, v, out=None, causal=False, scale=None, lse=False):
+        """How forward() of the same tensors, with or without `lse`, runs: variant, registers, shared memory, …"""
         info = _api.PlanInfo()
-        args = self._args(q, k, v, out, causal, scale, None)
+        args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse))
         _check(_lib.fl4_attention_plan_info(self._live(), ctypes.byref(args), ctypes.byref(info)))
         out = _namespace(info)
         out.origin = _api.ORIGINS[info.origin]

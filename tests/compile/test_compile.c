@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The default variants of fwd_mma, compiled by NVRTC for the architecture $FL4_TEST_SM: no spills,
- * and shared memory within the limits of that GPU. No GPU needed.
+ * The default variants of fwd_mma, compiled by NVRTC for the architecture $FL4_TEST_SM: shared memory within the limits
+ * of that GPU, and no spills where a multiprocessor has 100 KB of it, as on the L4. On the others the fastest variants
+ * that were measured keep some loop variables in memory (docs/kernels.md). No GPU needed.
  */
 #include "gpus.h"
 
-static void check_default(int64_t D, int mask, int dtype, int64_t B, int64_t S, bool aligned)
+static int most_spills(void)
+{
+  return device.smem_per_sm == 100 * 1024 ? 0 : 256;
+}
+
+static void check_default_lse(int64_t D, int mask, int dtype, int64_t B, int64_t S, bool aligned, bool lse)
 {
   fl4__problem p;
   memset(&p, 0, sizeof p);
   p.B = B, p.Hq = 16, p.Hkv = 16, p.Sq = S, p.Sk = S, p.D = D, p.mask = mask, p.dtype = dtype, p.aligned = aligned;
+  p.lse = lse;
   fl4__variant v;
   ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
   fl4__geometry g;
@@ -25,12 +32,17 @@ static void check_default(int64_t D, int mask, int dtype, int64_t B, int64_t S, 
   fl4__cubin cubin = {0};
   ck_assert_fl4(compile(v.family->source, options, n, &cubin));
   fl4__variant_format(&v, name);
-  ck_assert_msg(cubin.resources.spill_bytes == 0, "%s D=%d mask=%d on %s: %d bytes of spills, %d registers", name,
-                (int)D, mask, device.isa, cubin.resources.spill_bytes, cubin.resources.registers);
+  ck_assert_msg(cubin.resources.spill_bytes <= most_spills(), "%s D=%d mask=%d on %s: %d bytes of spills, %d registers",
+                name, (int)D, mask, device.isa, cubin.resources.spill_bytes, cubin.resources.registers);
   ck_assert_int_gt(cubin.resources.registers, 32);
   ck_assert_int_le(cubin.resources.registers * g.threads, device.registers_per_sm);
   ck_assert_int_eq(cubin.resources.smem_static, 0);
   fl4__cubin_free(&cubin);
+}
+
+static void check_default(int64_t D, int mask, int dtype, int64_t B, int64_t S, bool aligned)
+{
+  check_default_lse(D, mask, dtype, B, S, aligned, false);
 }
 
 static const int head_dims[] = {8, 40, 64, 80, 96, 128, 160, 192, 256};
@@ -63,6 +75,14 @@ END_TEST
 START_TEST(bf16)
 {
   check_default(128, FL4_MASK_CAUSAL, FL4_DTYPE_BF16, 4, 4096, true);
+}
+END_TEST
+
+/* With bf16 it has a sum of its own. */
+START_TEST(lse)
+{
+  for (int dtype = FL4_DTYPE_FP16; dtype <= FL4_DTYPE_BF16; dtype++)
+    for (int i = 0; i < 3; i++) check_default_lse(64 << i, i % 2, dtype, 4, 4096, true, true);
 }
 END_TEST
 
@@ -125,9 +145,11 @@ START_TEST(bad_configuration)
   static const struct {
     const char *options[2], *says;
   } bad[] = {
-      {{"-DFL4_D=12", "-DFL4_BN=64"}, "FL4_D"},  {{"-DFL4_D=64", "-DFL4_BN=24"}, "FL4_BN"},
-      {{"-DFL4_D=64", "-DFL4_BM=48"}, "FL4_BM"}, {{"-DFL4_D=64", "-DFL4_STAGES=1"}, "FL4_STAGES"},
-      {{"-DFL4_BN=64", "-DFL4_BM=64"}, "FL4_D"},
+      {{"-DFL4_D=12", "-DFL4_BN=64"}, "FL4_D:"},         {{"-DFL4_D=64", "-DFL4_BN=272"}, "FL4_BN:"},
+      {{"-DFL4_D=64", "-DFL4_BN=24"}, "FL4_SLICE:"},     {{"-DFL4_D=64", "-DFL4_SLICE=48"}, "FL4_SLICE:"},
+      {{"-DFL4_D=64", "-DFL4_BM=48"}, "FL4_BM:"},        {{"-DFL4_D=64", "-DFL4_STAGES=1"}, "FL4_STAGES:"},
+      {{"-DFL4_D=64", "-DFL4_WEAVE=1"}, "FL4_WEAVE:"},   {{"-DFL4_D=64", "-DFL4_KGROUPS=3"}, "FL4_KGROUPS:"},
+      {{"-DFL4_D=64", "-DFL4_SPLITS=0"}, "FL4_SPLITS:"}, {{"-DFL4_BN=64", "-DFL4_BM=64"}, "FL4_D:"},
   };
   fl4__cubin cubin = {0};
   ck_assert_fl4_fails(compile("fwd_mma.cu", bad[_i].options, 2, &cubin), FL4_COMPILE_FAILED, bad[_i].says);
@@ -144,10 +166,11 @@ static Suite *suite(void)
   tcase_add_loop_test(defaults, small_grids, 0, N_HEAD_DIMS);
   tcase_add_test(defaults, unaligned_rows);
   tcase_add_test(defaults, bf16);
+  tcase_add_test(defaults, lse);
   tcase_add_test(defaults, debug_build);
   tcase_add_test(defaults, oracle);
   tcase_add_test(defaults, limits_and_timer);
-  tcase_add_loop_test(defaults, bad_configuration, 0, 5);
+  tcase_add_loop_test(defaults, bad_configuration, 0, 10);
   suite_add_tcase(s, defaults);
   return s;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The device "emu". Only the last step of a call differs from a GPU's: the launch. */
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -57,6 +58,7 @@ struct Kernel {
 struct Device {
   fl4__device base; /* first */
   std::list<Kernel> kernels;
+  std::atomic<u64> launches{0};
 };
 
 static int count()
@@ -135,11 +137,25 @@ static bool capturing(fl4__device *, fl4_stream)
   return false;
 }
 
+/* The tickets of a workspace are 0 before a launch and after it. */
+static fl4_status check_tickets(const fl4__kernel *kernel, const fl4__geometry *g, const void *workspace,
+                                const char *when)
+{
+  const u32 *tickets = static_cast<const u32 *>(workspace);
+  for (int i = 0; g->workspace_bytes > 0 && i < FL4_TICKET_BYTES / 4; i++)
+    if (tickets[i])
+      return fl4__fail(FL4_DEVICE_ERROR, "emu: %s: ticket %d is %u %s the launch, must be 0",
+                       kernel->build.variant.family->entry, i, tickets[i], when);
+  return FL4_OK;
+}
+
 static fl4_status run(fl4__device *device, const fl4__kernel *kernel, const fl4__geometry *g,
-                      const fl4_fwd_params *params, void *, fl4_stream)
+                      const fl4_fwd_params *params, void *workspace, fl4_stream)
 {
   fl4_fwd_params p = *params;
+  p.workspace = reinterpret_cast<uintptr_t>(workspace);
   fl4_debug_record *record = nullptr;
+  FL4_TRY(check_tickets(kernel, g, workspace, "before"));
   if (device->config.debug) {
     record = static_cast<fl4_debug_record *>(global_alloc(sizeof *record));
     std::memset(record, 0, sizeof *record);
@@ -149,7 +165,8 @@ static fl4_status run(fl4__device *device, const fl4__kernel *kernel, const fl4_
   Launch l;
   l.kernel = kernel->build.variant.family->entry;
   l.blocks = (int)g->blocks, l.threads = g->threads, l.smem = (size_t)g->smem_bytes;
-  l.options = options;
+  l.options = options, l.in_turn = workspace != nullptr;
+  l.options.seed += 1000 * reinterpret_cast<Device *>(device)->launches++; /* the next launch is in another order */
   const Entry entry = reinterpret_cast<const Kernel *>(kernel)->entry;
   l.body = [&p, entry] { entry(&p); };
   Counts cost;
@@ -159,6 +176,7 @@ static fl4_status run(fl4__device *device, const fl4__kernel *kernel, const fl4_
   else if (record && record->code)
     status = fl4__fail(FL4_INVARIANT_VIOLATED, "invariant %u; block %u, thread %u", record->code, record->block,
                        record->thread);
+  else status = check_tickets(kernel, g, workspace, "after");
   global_free(record);
   std::lock_guard<std::mutex> guard(lock);
   total.add(cost);
@@ -178,7 +196,11 @@ static void release(fl4__device *, void *memory)
 
 static fl4_status scratch_take(fl4__device *device, size_t bytes, fl4_stream, void **memory)
 {
-  return allocate(device, bytes, memory);
+  FL4_TRY(allocate(device, bytes, memory));
+  const size_t tickets = bytes < FL4_TICKET_BYTES ? bytes : (size_t)FL4_TICKET_BYTES;
+  std::memset(*memory, 0, tickets);
+  global_written(*memory, tickets);
+  return FL4_OK;
 }
 
 static void scratch_give(fl4__device *, void *memory, size_t, fl4_stream)

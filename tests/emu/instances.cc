@@ -23,6 +23,13 @@ Registration::Registration(const char *options, Entry entry)
   built_in()[options] = entry;
 }
 
+std::vector<std::string> built_in_instances()
+{
+  std::vector<std::string> all;
+  for (const auto &[options, entry] : built_in()) all.push_back(options);
+  return all;
+}
+
 Entry find_instance(const std::string &options)
 {
   auto it = built_in().find(options);

@@ -14,6 +14,9 @@ struct Registration {
   Registration(const char *options, Entry entry);
 };
 
+/* The options of all instances that were built in. */
+std::vector<std::string> built_in_instances();
+
 /* The instance of these options that was built in, or nullptr. */
 Entry find_instance(const std::string &options);
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fibers, their random schedule, and where they meet. */
+#include <algorithm>
+#include <atomic>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <numeric>
 
 #include "state.h"
 
@@ -247,11 +250,24 @@ void Counts::add(const Counts &other)
   mma += other.mma;
 }
 
+static std::vector<int> block_order(const Launch &l)
+{
+  std::vector<int> order((size_t)l.blocks);
+  std::iota(order.begin(), order.end(), 0);
+  std::mt19937_64 random(l.options.seed);
+  if (l.in_turn) std::shuffle(order.begin(), order.end(), random);
+  return order;
+}
+
 bool launch(const Launch &l, Counts *counts, std::string *error)
 {
+  static std::atomic<u32> launches{0};
   int failed = l.blocks;
+  Grid grid;
+  grid.number = ++launches;
+  const std::vector<int> order = block_order(l);
   /* Blocks share nothing but global memory, so they may run on all cores; each has its own seed. */
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (!l.in_turn)
   for (int i = 0; i < l.blocks; i++) {
     bool skip;
 #pragma omp critical(fl4_emu)
@@ -259,8 +275,9 @@ bool launch(const Launch &l, Counts *counts, std::string *error)
     if (skip) continue;
     auto b = std::make_unique<Block>();
     b->launch = &l;
-    b->index = i;
-    b->random.seed(l.options.seed * 0x9e3779b97f4a7c15u + (u64)i);
+    b->grid = &grid;
+    b->index = order[(size_t)i];
+    b->random.seed(l.options.seed * 0x9e3779b97f4a7c15u + (u64)b->index);
     run_block(*b);
 #pragma omp critical(fl4_emu)
     {

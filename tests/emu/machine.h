@@ -62,6 +62,8 @@ struct Launch {
   size_t smem = 0;
   std::function<void()> body;
   Options options;
+  /* Blocks hand data to each other: they run one after the other, in an order that is the seed's. Else side by side. */
+  bool in_turn = false;
 };
 
 /* Runs all blocks. False: a violation, told in `error`. The same options give the same run. */
@@ -89,6 +91,7 @@ void named_barrier(Site site, int id, int threads);
 void named_barrier_arrive(Site site, int id, int threads);
 void block_barrier(Site site);
 void warp_barrier(Site site);
+void gpu_fence();
 
 void copy_async(Site site, u32 to, const void *from, u32 bytes); /* 16 bytes; `bytes` of them read */
 void copy_commit(Site site);
@@ -100,6 +103,7 @@ void load_shared(Site site, u32 address, void *to, int bytes);
 void store_global(Site site, void *address, const void *from, int bytes);
 void load_global(Site site, const void *address, void *to, int bytes);
 u32 compare_and_swap(Site site, void *address, u32 expected, u32 value);
+u32 wrapping_increment(Site site, void *address, u32 last);
 
 /* C += A · B, or C = A · B; the elements are bf16 or fp16. Layouts as in kernels/fl4_ptx.cuh. */
 void multiply(Site site, float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, bool accumulate, bool bf16);

@@ -3,6 +3,10 @@
  * Which accesses come before which, and the barriers that see to it. Vector clocks, as in FastTrack (Flanagan and
  * Freund, PLDI 2009): who arrives at a barrier releases what it did and what it has seen, who leaves it has seen
  * what all that arrived released. A barrier of part of the block orders that part, and no one else.
+ *
+ * Blocks know of each other's writes to global memory by fences and atomics: a thread fences what it has done and seen,
+ * and an atomic leaves that at its word; the warp of who does an atomic on the same word hears of it, and a thread of
+ * the warp knows it after a fence. What is fenced and what is known, barriers pass on.
  */
 #include <algorithm>
 
@@ -34,14 +38,30 @@ bool ordered(const Access &a, int thread)
   return (*block->threads[(size_t)thread].seen)[(size_t)a.who] >= a.clock;
 }
 
+static void take_later(Clocks &into, const Clocks &from)
+{
+  std::transform(from.begin(), from.end(), into.begin(), into.begin(), [](u32 a, u32 b) { return std::max(a, b); });
+}
+
+using SharedTidings = std::shared_ptr<const Tidings>;
+
+static SharedTidings both(const SharedTidings &a, const SharedTidings &b)
+{
+  if (!a || !b || a == b) return a ? a : b;
+  auto all = std::make_shared<Tidings>(*a);
+  for (const auto &[of_block, clocks] : *b) take_later(all->emplace(of_block, clocks).first->second, clocks);
+  return all;
+}
+
 /* What a thread releases goes into a join; its later accesses are of a new clock, and so are its warp's. */
 static void release(Join &join, int thread)
 {
   Thread &t = block->threads[(size_t)thread];
   if (!join.clocks) join.clocks = std::make_shared<Clocks>(*t.seen);
-  else if (t.seen != join.last) /* most come from the same barrier, and have seen the same */
-    std::transform(t.seen->begin(), t.seen->end(), join.clocks->begin(), join.clocks->begin(),
-                   [](u32 a, u32 b) { return std::max(a, b); });
+  else if (t.seen != join.last) take_later(*join.clocks, *t.seen); /* most come from the same barrier */
+  if (t.fenced && !join.fenced) join.fenced = std::make_shared<Clocks>(*t.fenced);
+  else if (t.fenced) take_later(*join.fenced, *t.fenced);
+  join.known = both(join.known, t.known);
   join.last = t.seen;
   (*join.clocks)[(size_t)thread] = t.clock++;
   (*join.clocks)[(size_t)warp_of(thread)] = block->warps[(size_t)thread / WARP].clock++;
@@ -50,7 +70,40 @@ static void release(Join &join, int thread)
 /* Whoever acquires a join is part of it, and waited: it has seen nothing else meanwhile. */
 static void acquire(const Join &join, int thread)
 {
-  block->threads[(size_t)thread].seen = join.clocks;
+  Thread &t = block->threads[(size_t)thread];
+  t.seen = join.clocks;
+  t.fenced = join.fenced, t.known = join.known;
+}
+
+/* ---------------------------------------------------------------- between blocks */
+
+void gpu_fence()
+{
+  Thread &t = block->thread();
+  auto fenced = std::make_shared<Clocks>(*t.seen);
+  if (t.fenced) take_later(*fenced, *t.fenced);
+  (*fenced)[(size_t)block->current] = t.clock++;
+  t.fenced = fenced;
+  t.known = both(t.known, block->warp().heard);
+}
+
+void tell_and_hear(uintptr_t address)
+{
+  SharedTidings &told = block->grid->told[address];
+  Warp &warp = block->warp();
+  warp.heard = both(warp.heard, told);
+  const Thread &t = block->thread();
+  if (!t.fenced) return;
+  const Tidings own = {{block->index, *t.fenced}};
+  told = both(both(told, t.known), std::make_shared<Tidings>(own));
+}
+
+bool known(int of_block, int thread, u32 clock)
+{
+  const Tidings *tidings = block->thread().known.get();
+  if (!tidings) return false;
+  const auto of = tidings->find(of_block);
+  return of != tidings->end() && of->second[(size_t)thread] >= clock;
 }
 
 /* ---------------------------------------------------------------- barriers */

@@ -294,6 +294,25 @@ FL4_DEV void functions(const Pin &p)
   put(p, FL4_PIN_MAX, x);
 }
 
+// Of each sign: 0, the smallest subnormal, 1 and the next number, the largest, infinity, two NaNs.
+FL4_DEV u32 kind(int i)
+{
+  const u32 one = FL4_BF16 ? 0x3f80 : 0x3c00, infinity = FL4_BF16 ? 0x7f80 : 0x7c00;
+  const u32 kinds[8] = {0, 1, one, one + 1, infinity - 1, infinity, infinity + 1, 0x7fff};
+  return kinds[i % 8] | i / 8 * 0x8000;
+}
+
+// 16 kinds, each with each.
+FL4_DEV void packed_maxima(const Pin &p)
+{
+  u32 r[4];
+  for (int e = 0; e < 4; e++) {
+    const int i = (p.lane * 4 + e) * 2;
+    r[e] = one_nan(max_packed_2(kind(i / 16) | kind((i + 1) / 16) << 16, kind(i % 16) | kind((i + 1) % 16) << 16));
+  }
+  put(p, FL4_PIN_MAX_PACKED, r);
+}
+
 // ---------------------------------------------------------------- across the warp, global memory
 
 FL4_DEV void exchanges(const Pin &p)
@@ -331,6 +350,37 @@ FL4_DEV void atomics(const Pin &p)
   put(p, FL4_PIN_ATOMIC, r);
 }
 
+FL4_DEV void increments(const Pin &p)
+{
+  char *own = result(p, FL4_PIN_INCREMENT), *contended = p.out + FL4_PIN_RESULTS * 4 + 4;
+  u32 r[4] = {0, 0, 0, 0};
+  store_global_32(own, 0.f);
+  if (p.lane == 0) store_global_32(contended, 0.f);
+  block_barrier();
+  for (int i = 0; i < 4; i++) r[0] |= atomic_wrapping_increment(own, 2) << 8 * i; // 0 1 2 0
+  r[1] = atomic_wrapping_increment(own, 0);                                       // 1 is beyond 0
+  r[1] |= atomic_wrapping_increment(own, 0xffffffff) << 8;                        // so it was 0, and is 1
+  float sum = atomic_wrapping_increment(contended, 31); // each lane gets another, and the last wraps
+  for (int mask = 16; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+  block_barrier();
+  r[2] = sum;
+  r[3] = load_global_16(contended) | (u32)load_global_16(own) << 16;
+  put(p, FL4_PIN_INCREMENT, r);
+}
+
+FL4_DEV void float_vectors(const Pin &p)
+{
+  float x[4], y[4];
+  for (int e = 0; e < 4; e++) x[e] = table(p, p.lane * 4 + e);
+  store_shared_f32x4(p.tile + (p.lane * 5 + 3) % 32 * 16, x);
+  block_barrier();
+  load_shared_f32x4(x, p.tile + (p.lane * 3 + 7) % 32 * 16);
+  store_global_f32x4(result(p, FL4_PIN_FLOAT_VECTORS), x);
+  load_global_f32x4_shared(y, result(p, FL4_PIN_FLOAT_VECTORS));
+  for (int e = 0; e < 4; e++) x[e] = y[(e + 1) % 4];
+  put(p, FL4_PIN_FLOAT_VECTORS, x);
+}
+
 FL4_DEV void global_memory(const Pin &p)
 {
   char *own = result(p, FL4_PIN_GLOBAL);
@@ -364,4 +414,7 @@ FL4_KERNEL(fl4_pin, 32, 1)(FL4_PARAM fl4_fwd_params params)
   exchanges(p);
   atomics(p);
   global_memory(p);
+  packed_maxima(p);
+  increments(p);
+  float_vectors(p);
 }

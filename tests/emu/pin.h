@@ -32,7 +32,10 @@
   X(SHUFFLE_WIDE)      /* masks 16, 31, 5, 0 */                                                                        \
   X(VOTE)              /* no lane, all lanes, one lane, half of the lanes */                                           \
   X(ATOMIC)            /* compare-and-swap that fits, does not fit, and is contended */                                \
-  X(GLOBAL)            /* 16- and 32-bit stores and 16-bit loads of global memory */
+  X(GLOBAL)            /* 16- and 32-bit stores and 16-bit loads of global memory */                                   \
+  X(MAX_PACKED)        /* of each kind with each: NaN, infinities, subnormals, zeros of both signs */                  \
+  X(INCREMENT)         /* counts, wraps, comes back from beyond the last, and is contended */                          \
+  X(FLOAT_VECTORS)     /* four floats at a time through shared and global memory */
 
 enum {
 #define FL4_PIN_ENUM(name) FL4_PIN_##name,
@@ -41,7 +44,7 @@ enum {
       FL4_PIN_N_CASES,
   FL4_PIN_WORDS = 128, /* of a case: word lane · 4 + register */
   FL4_PIN_RESULTS = FL4_PIN_N_CASES * FL4_PIN_WORDS,
-  FL4_PIN_OUTPUT_BYTES = (FL4_PIN_RESULTS + 4) * 4, /* and a word that all lanes fight for */
+  FL4_PIN_OUTPUT_BYTES = (FL4_PIN_RESULTS + 4) * 4, /* and two words that all lanes fight for */
   FL4_PIN_TILE_BYTES = 1024,
   FL4_PIN_SMEM_BYTES = 4 * FL4_PIN_TILE_BYTES,
 

@@ -21,6 +21,7 @@ typedef long long i64;
 #define FL4_BF16 0
 #endif
 #define FL4_DEV static inline
+#define FL4_MEMBER inline
 #define FL4_KERNEL(name, threads, ctas) static void name
 #define FL4_PARAM const
 
@@ -56,6 +57,14 @@ FL4_DEV void store_shared_128(u32 address, const u32 (&x)[4], FL4_SITE)
 {
   emu::store_shared(FL4_AT("st.shared.v4"), address, x, 16);
 }
+FL4_DEV void store_shared_f32x4(u32 address, const float (&x)[4], FL4_SITE)
+{
+  emu::store_shared(FL4_AT("st.shared.v4"), address, x, 16);
+}
+FL4_DEV void load_shared_f32x4(float (&x)[4], u32 address, FL4_SITE)
+{
+  emu::load_shared(FL4_AT("ld.shared.v4"), address, x, 16);
+}
 FL4_DEV void load_shared_128(u32 (&x)[4], u32 address, FL4_SITE)
 {
   emu::load_shared(FL4_AT("ld.shared.v4"), address, x, 16);
@@ -78,6 +87,19 @@ FL4_DEV void store_global_128(void *address, const u32 (&x)[4], FL4_SITE)
 {
   emu::store_global(FL4_AT("st.global.v4"), address, x, 16);
 }
+FL4_DEV void store_global_f32x4(void *address, const float (&x)[4], FL4_SITE)
+{
+  emu::store_global(FL4_AT("st.global.v4"), address, x, 16);
+}
+FL4_DEV void load_global_f32x4_shared(float (&x)[4], const void *address, FL4_SITE)
+{
+  emu::load_global(FL4_AT("ld.global.cg.v4"), address, x, 16);
+}
+FL4_DEV void gpu_fence() { emu::gpu_fence(); }
+FL4_DEV u32 atomic_wrapping_increment(void *address, u32 last, FL4_SITE)
+{
+  return emu::wrapping_increment(FL4_AT("atom.inc"), address, last);
+}
 FL4_DEV u32 atomic_cas_global(void *address, u32 expected, u32 value, FL4_SITE)
 {
   return emu::compare_and_swap(FL4_AT("atom.cas"), address, expected, value);
@@ -96,6 +118,19 @@ FL4_DEV u32 pack_2(float low, float high)
 {
   return FL4_BF16 ? emu::to_bf16(low) | (u32)emu::to_bf16(high) << 16
                   : emu::to_half(low) | (u32)emu::to_half(high) << 16;
+}
+// As max_f32; two zeros are equal, and of two with different signs +0 is the larger.
+FL4_DEV u16 max_16(u16 a, u16 b)
+{
+  const float x = FL4_BF16 ? emu::from_bf16(a) : emu::from_half(a);
+  const float y = FL4_BF16 ? emu::from_bf16(b) : emu::from_half(b);
+  if (x != x) return b;
+  if (y != y) return a;
+  return x > y ? a : y > x ? b : a & b;
+}
+FL4_DEV u32 max_packed_2(u32 a, u32 b)
+{
+  return max_16((u16)a, (u16)b) | (u32)max_16((u16)(a >> 16), (u16)(b >> 16)) << 16;
 }
 FL4_DEV float half_to_float(u16 x) { return emu::from_half(x); }
 FL4_DEV float exp2_approx(float x) { return emu::exp2_ftz(x); }

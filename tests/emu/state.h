@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <unordered_map>
 
@@ -25,10 +26,20 @@ struct Copy {
 };
 
 /*
- * For each thread of the block, and then for each warp, the clock up to which its accesses are known to have come
+ * For each thread of a block, and then for each warp, the clock up to which its accesses are known to have come
  * before. Threads that left a barrier together share one list.
  */
 using Clocks = std::vector<u32>;
+
+/* By block: the accesses that other blocks may know of. */
+using Tidings = std::map<int, Clocks>;
+
+/* What the blocks of a launch have in common. */
+struct Grid {
+  u32 number;      /* of the launch, from 1 */
+  std::mutex lock; /* of what follows, and of the words themselves */
+  std::map<uintptr_t, std::shared_ptr<const Tidings>> told; /* by the atomics on a word */
+};
 
 /* A CUDA thread. */
 struct Thread {
@@ -39,6 +50,8 @@ struct Thread {
   Site at = {"", 0, "start"}; /* where it waits */
   u32 clock = 1;              /* of its own accesses; grows when it arrives at a barrier */
   std::shared_ptr<const Clocks> seen;
+  std::shared_ptr<const Clocks> fenced; /* what a fence stands behind that this thread has seen; or nullptr */
+  std::shared_ptr<const Tidings> known; /* of other blocks; or nullptr */
   std::vector<Copy> open;               /* since the last commit */
   std::deque<std::vector<Copy>> groups; /* committed, not waited for */
 };
@@ -53,12 +66,15 @@ struct Meeting {
 struct Warp {
   Meeting meeting, group_meeting; /* the latter in the first warp of a warpgroup */
   u32 clock = 1;                  /* of instructions of all lanes together; grows when a lane arrives at a barrier */
+  std::shared_ptr<const Tidings> heard; /* from the atomics of its lanes; or nullptr */
 };
 
 /* Clocks that are being joined. */
 struct Join {
   std::shared_ptr<Clocks> clocks;
   std::shared_ptr<const Clocks> last; /* what the last thread that was joined had seen */
+  std::shared_ptr<Clocks> fenced;
+  std::shared_ptr<const Tidings> known;
 };
 
 struct Arrival {
@@ -96,6 +112,7 @@ struct Request {
 
 struct Block {
   const Launch *launch;
+  Grid *grid;
   int index;
   std::mt19937_64 random;
   std::vector<Thread> threads;
@@ -144,6 +161,12 @@ Access access_by_warp(int thread, const Site &site);
 
 /* Has a barrier ordered this access before what `thread` does now? Always so if it is its own, or its warp's. */
 bool ordered(const Access &access, int thread);
+
+/* The calling thread does an atomic on the word: tells what it may tell, and hears what it has not. Under the lock. */
+void tell_and_hear(uintptr_t address);
+
+/* Does the calling thread know of this access by a thread of another block? */
+bool known(int of_block, int thread, u32 clock);
 
 /* A shared address, checked for range and alignment, as an index of `smem`. */
 size_t shared_index(const Site &site, u32 address, int bytes);

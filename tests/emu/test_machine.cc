@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each rule of the emulated machine, on kernels of a few lines that break it, and on some that do not. */
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 
@@ -476,6 +477,113 @@ START_TEST(whole_warp_reads)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- blocks that hand over */
+
+/* What can be left out of the hand-over between blocks: all but the fences of 31 lanes, if barriers stand right. */
+enum Missing { NOTHING, OTHER_LANES, FENCE, BARRIER, TICKET, FENCE_BEHIND, ORDER, N_MISSING };
+
+/*
+ * Each lane of the blocks' warps leaves four numbers; a warp's ticket says how many blocks' have. The last block's
+ * reads those of all. Memory: two tickets in 16 bytes, then the numbers.
+ */
+static void leave_and_collect(char *memory, Missing missing)
+{
+  const int warp = thread_index() / 32, lane = thread_index() % 32, blocks = grid_blocks();
+  const auto of_block = [=](int b) { return memory + 16 + (b * 64 + thread_index()) * 16; };
+  const float mine[4] = {(float)block_index(), (float)thread_index(), 0, 0};
+  const auto draw = [=] {
+    return lane == 0 && missing != TICKET && atomic_wrapping_increment(memory + warp * 4, blocks - 1) == (u32)blocks - 1;
+  };
+  const bool too_early = missing == ORDER && warp_any(draw());
+  store_global_f32x4(of_block(block_index()), mine);
+  if (missing != FENCE && missing != OTHER_LANES) gpu_fence();
+  if (missing != BARRIER) warp_barrier();
+  if (missing == OTHER_LANES && lane == 0) gpu_fence();
+  bool last = missing == ORDER ? too_early : warp_any(draw());
+  if (missing == TICKET) last = block_index() == blocks - 1; /* by luck */
+  if (!last) return;
+  if (missing != FENCE_BEHIND && (missing != OTHER_LANES || lane == 0)) gpu_fence();
+  if (missing == OTHER_LANES) warp_barrier();
+  for (int b = 0; b < blocks; b++) {
+    float x[4];
+    load_global_f32x4_shared(x, of_block(b));
+    if (x[0] != b || x[1] != thread_index()) abort();
+  }
+}
+
+static std::string run_blocks(int blocks, emu::u64 seed, std::function<void()> body)
+{
+  emu::Launch l;
+  l.kernel = "test", l.blocks = blocks, l.threads = 64, l.smem = 1024, l.body = body;
+  l.options.seed = seed, l.in_turn = true;
+  std::string error;
+  emu::launch(l, nullptr, &error);
+  return error;
+}
+
+/* The memory of leave_and_collect(). */
+static char *tickets_and_numbers(int blocks)
+{
+  char *memory = static_cast<char *>(emu::global_alloc((size_t)(16 + blocks * 64 * 16)));
+  memset(memory, 0, 16);
+  emu::global_written(memory, 16);
+  return memory;
+}
+
+START_TEST(blocks_hand_over)
+{
+  enum { BLOCKS = 3 };
+  int complained[N_MISSING] = {};
+  for (emu::u64 seed = 0; seed < 10; seed++)
+    for (int missing = NOTHING; missing < N_MISSING; missing++) {
+      const bool sound = missing <= OTHER_LANES;
+      char *memory = tickets_and_numbers(BLOCKS);
+      for (int repeat = 0; repeat < 2; repeat++) { /* the tickets are as before, and what was written is old */
+        const std::string error = run_blocks(BLOCKS, seed, [=] { leave_and_collect(memory, (Missing)missing); });
+        if (sound) ck_assert_sound(error);
+        else if (error.find("no fence and atomic came between") != std::string::npos) complained[missing]++;
+        else if (missing != TICKET) ck_assert_says(error, "nobody wrote it");
+        if (!sound) break;
+        for (int i = 0; i < 16; i++) ck_assert_int_eq(memory[i], 0);
+      }
+      emu::global_free(memory);
+    }
+  for (int missing : {FENCE, BARRIER, FENCE_BEHIND, ORDER}) ck_assert_int_eq(complained[missing], 10);
+  ck_assert_int_gt(complained[TICKET], 0); /* where the last block is last in the seed's order, too */
+}
+END_TEST
+
+/* Without any order, two blocks may not even write the same. The next launch may. */
+START_TEST(blocks_write_apart)
+{
+  char *memory = global_memory(64, false);
+  ck_assert_says(run_blocks(2, 1, [=] { if (thread_index() == 5) store_global_32(memory, 1); }), "race: block ");
+  ck_assert_sound(run_blocks(2, 1, [=] {
+    if (thread_index() == 5) store_global_16(memory + 2 * block_index(), 1); /* neighbours in a word */
+  }));
+  ck_assert_sound(run_blocks(1, 1, [=] { load_global_16(memory + 2); }));
+  emu::global_free(memory);
+}
+END_TEST
+
+/* Blocks come in the order of the seed; each seed in another, and all of them once. */
+START_TEST(blocks_in_turn)
+{
+  enum { BLOCKS = 20, SEEDS = 5 };
+  std::vector<int> order[SEEDS];
+  for (emu::u64 seed = 0; seed < SEEDS; seed++)
+    for (int repeat = 0; repeat < 2; repeat++) {
+      std::vector<int> seen;
+      ck_assert_sound(run_blocks(BLOCKS, seed, [&] { if (thread_index() == 0) seen.push_back(block_index()); }));
+      ck_assert(repeat == 0 || seen == order[seed]);
+      order[seed] = seen;
+      std::sort(seen.begin(), seen.end());
+      for (int i = 0; i < BLOCKS; i++) ck_assert_int_eq(seen[(size_t)i], i);
+      for (emu::u64 other = 0; other < seed; other++) ck_assert(order[seed] != order[other]);
+    }
+}
+END_TEST
+
 /* ---------------------------------------------------------------- warpgroups */
 
 START_TEST(warpgroups_meet)
@@ -582,6 +690,9 @@ static Suite *suite(void)
   tcase_add_test(t, full_and_empty);
   tcase_add_test(t, named_barrier_rules);
   tcase_add_test(t, whole_warp_reads);
+  tcase_add_test(t, blocks_hand_over);
+  tcase_add_test(t, blocks_write_apart);
+  tcase_add_test(t, blocks_in_turn);
   tcase_add_test(t, warpgroups_meet);
   tcase_add_test(t, names_the_place);
   tcase_add_test(t, exchanges);

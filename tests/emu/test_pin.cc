@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cinttypes>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -34,10 +35,14 @@ std::string case_name(int i)
   return name;
 }
 
-// The words of a dtype, in the order of the cases, which is the order of the file.
-Words pinned(const std::string &dtype)
+// Cases from this one on came later: results of a GPU from before do not have them.
+enum { FIRST_LATER_CASE = FL4_PIN_MAX_PACKED };
+
+// The words of each case of a dtype, all 128 of them; none of a later case that the GPU has not run yet.
+std::vector<Words> pinned(const std::string &dtype)
 {
-  Words words;
+  std::vector<Words> cases(FL4_PIN_N_CASES);
+  int at = 0; // cases are in the order of the file
   const char *path = std::getenv("FL4_PINNED");
   std::ifstream file(path ? path : "pinned_h200.txt");
   ck_assert_msg(file.good(), "%s cannot be read: FL4_PINNED names the results of the GPU",
@@ -47,16 +52,20 @@ Words pinned(const std::string &dtype)
     std::string of, name, word;
     size_t lane;
     if (line[0] == '#' || !(fields >> of >> name >> lane) || of != dtype) continue;
-    const size_t at = words.size();
-    ck_assert_msg(at < FL4_PIN_RESULTS && name == case_name((int)(at / FL4_PIN_WORDS)) &&
-                      lane == at % FL4_PIN_WORDS / 4,
-                  "not in the order of the cases: %s", line.c_str());
+    while (at < FL4_PIN_N_CASES && name != case_name(at)) at++;
+    ck_assert_msg(at < FL4_PIN_N_CASES && lane == cases[(size_t)at].size() / 4, "not in the order of the cases: %s",
+                  line.c_str());
+    Words &words = cases[(size_t)at];
     while (fields >> word) words.push_back((uint32_t)std::stoul(word, nullptr, 16));
-    ck_assert_msg(words.size() == at + 8, "not eight words: %s", line.c_str());
+    ck_assert_msg(words.size() == lane * 4 + 8, "not eight words: %s", line.c_str());
   }
-  ck_assert_msg(words.size() == FL4_PIN_RESULTS, "%zu words of %s, expected %d", words.size(), dtype.c_str(),
-                (int)FL4_PIN_RESULTS);
-  return words;
+  for (int i = 0; i < FL4_PIN_N_CASES; i++) {
+    const size_t n = cases[(size_t)i].size();
+    ck_assert_msg(n == FL4_PIN_WORDS || (n == 0 && i >= FIRST_LATER_CASE), "%zu words of %s %s, expected %d", n,
+                  dtype.c_str(), case_name(i).c_str(), (int)FL4_PIN_WORDS);
+    if (n == 0) std::printf("# SKIP %s %s: no GPU has run it yet (dump_pin)\n", dtype.c_str(), case_name(i).c_str());
+  }
+  return cases;
 }
 
 Words emulated(void (*pin)(const fl4_fwd_params &), emu::Copies copies, uint64_t seed)
@@ -95,17 +104,18 @@ bool same(const std::string &name, uint32_t got, uint32_t expected)
 }
 
 // Word for word; the message has the first one of each case that differs.
-void compare(const std::string &dtype, const Words &got, const Words &expected)
+void compare(const std::string &dtype, const Words &got, const std::vector<Words> &expected)
 {
   std::ostringstream differences;
   for (int i = 0; i < FL4_PIN_N_CASES; i++) {
+    const Words &gpu = expected[(size_t)i];
     int n = 0;
-    for (int j = 0; j < FL4_PIN_WORDS; j++) {
-      const size_t at = (size_t)i * FL4_PIN_WORDS + j;
-      if (same(case_name(i), got[at], expected[at]) || n++ > 0) continue;
+    for (size_t j = 0; j < gpu.size(); j++) {
+      const uint32_t word = got[(size_t)i * FL4_PIN_WORDS + j];
+      if (same(case_name(i), word, gpu[j]) || n++ > 0) continue;
       char text[128];
-      std::snprintf(text, sizeof text, " lane %d register %d: %08" PRIx32 ", the GPU %08" PRIx32, j / 4, j % 4, got[at],
-                    expected[at]);
+      std::snprintf(text, sizeof text, " lane %zu register %zu: %08" PRIx32 ", the GPU %08" PRIx32, j / 4, j % 4, word,
+                    gpu[j]);
       differences << "\n" << dtype << " " << case_name(i) << text;
     }
     if (n > 1) differences << " (and " << n - 1 << " more)";
@@ -115,7 +125,7 @@ void compare(const std::string &dtype, const Words &got, const Words &expected)
 
 void check_dtype(const char *dtype, void (*pin)(const fl4_fwd_params &))
 {
-  const Words expected = pinned(dtype);
+  const std::vector<Words> expected = pinned(dtype);
   for (uint64_t seed = 1; seed <= 2; seed++) {
     compare(dtype, emulated(pin, emu::Copies::late, seed), expected);
     compare(dtype, emulated(pin, emu::Copies::early, seed), expected);

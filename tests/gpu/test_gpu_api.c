@@ -281,7 +281,7 @@ START_TEST(plan_info)
   ck_assert_fl4(fl4_attention_plan_info(ctx, &c.args, &info));
   ck_assert_ptr_nonnull(strstr(info.variant, "fwd_mma:bm="));
   ck_assert_int_eq(info.aligned, 1);
-  ck_assert_int_eq(info.spill_bytes, 0);
+  ck_assert_int_lt(info.spill_bytes, 256); /* of loop variables: tests/compile/test_compile.c */
   ck_assert_int_gt(info.registers, 32);
   ck_assert_int_gt(info.blocks, 0);
   ck_assert_int_eq(info.origin, FL4_KERNEL_COMPILED);
@@ -354,7 +354,8 @@ START_TEST(bad_arguments)
   o.device = "cuda:99";
   ck_assert_fl4_fails(fl4_context_create(&missing, &o), FL4_NO_DEVICE, "cuda:99");
   ck_assert_ptr_null(missing);
-  o.device = "cuda", o.variant = "fwd_mma:bm=256,warps=8,bn=128,stages=4";
+  o.device = "cuda";
+  o.variant = "fwd_mma:bm=256,bn=128,warps=8,stages=4,qreg=0,slice=32,weave=0,kgroups=1,splits=1,ctas=1";
   ck_assert_fl4(fl4_context_create(&missing, &o));
   a = c.args, a.D = 256;
   memset(a.q_stride, 0, 5 * sizeof a.q_stride);

@@ -106,11 +106,21 @@ END_TEST
 START_TEST(variants)
 {
   static const char *const forced[] = {
-      "fwd_mma:bm=16,bn=16,warps=1,stages=2,qreg=0,ctas=1",   "fwd_mma:bm=32,bn=32,warps=1,stages=3,qreg=1,ctas=1",
-      "fwd_mma:bm=32,bn=48,warps=2,stages=4,qreg=1,ctas=2",   "fwd_mma:bm=64,bn=64,warps=2,stages=2,qreg=0,ctas=2",
-      "fwd_mma:bm=64,bn=80,warps=4,stages=2,qreg=1,ctas=1",   "fwd_mma:bm=128,bn=96,warps=4,stages=2,qreg=0,ctas=1",
-      "fwd_mma:bm=128,bn=128,warps=8,stages=2,qreg=0,ctas=1", "fwd_mma:bm=256,bn=64,warps=8,stages=3,qreg=0,ctas=1",
-      "fwd_mma:bm=64,bn=32,warps=4,stages=4,qreg=1,ctas=3",   "fwd_mma:bm=64,bn=16,warps=4,stages=3,qreg=0,ctas=4",
+      "fwd_mma:bm=16,bn=16,warps=1,stages=2,qreg=0,slice=16,weave=0,kgroups=1,splits=1,ctas=1",
+      "fwd_mma:bm=32,bn=32,warps=1,stages=3,qreg=1,slice=16,weave=1,kgroups=1,splits=2,ctas=1",
+      "fwd_mma:bm=32,bn=48,warps=2,stages=4,qreg=1,slice=48,weave=0,kgroups=1,splits=4,ctas=2",
+      "fwd_mma:bm=64,bn=64,warps=2,stages=2,qreg=0,slice=32,weave=1,kgroups=1,splits=1,ctas=2",
+      "fwd_mma:bm=64,bn=80,warps=4,stages=2,qreg=1,slice=80,weave=0,kgroups=1,splits=8,ctas=1",
+      "fwd_mma:bm=128,bn=96,warps=8,stages=2,qreg=0,slice=96,weave=0,kgroups=1,splits=1,ctas=1",
+      "fwd_mma:bm=128,bn=128,warps=8,stages=2,qreg=0,slice=128,weave=0,kgroups=1,splits=1,ctas=1",
+      "fwd_mma:bm=256,bn=64,warps=8,stages=3,qreg=0,slice=16,weave=0,kgroups=1,splits=16,ctas=1",
+      "fwd_mma:bm=32,bn=64,warps=4,stages=2,qreg=1,slice=16,weave=1,kgroups=2,splits=32,ctas=3",
+      "fwd_mma:bm=16,bn=64,warps=4,stages=2,qreg=0,slice=16,weave=0,kgroups=4,splits=2,ctas=4",
+      "fwd_mma:bm=64,bn=32,warps=4,stages=4,qreg=1,slice=32,weave=0,kgroups=1,splits=1,ctas=3",
+      "fwd_mma:bm=64,bn=16,warps=4,stages=3,qreg=0,slice=16,weave=0,kgroups=1,splits=1,ctas=4",
+      "fwd_mma:bm=64,bn=128,warps=8,stages=2,qreg=1,slice=32,weave=1,kgroups=2,splits=1,ctas=1",
+      "fwd_mma:bm=32,bn=128,warps=8,stages=2,qreg=1,slice=32,weave=0,kgroups=4,splits=4,ctas=1",
+      "fwd_mma:bm=64,bn=64,warps=4,stages=2,qreg=1,slice=64,weave=0,kgroups=1,splits=1,ctas=2",
   };
   static const char *const lines[] = {"b2hq3sq333sk517d64:causal:lse", "b1hq2sq257sk130d96:bf16:lse"};
   fl4_context_options options = FL4_CONTEXT_OPTIONS_INIT;
@@ -134,7 +144,7 @@ static Suite *suite(void)
   tcase_add_loop_test(t, odd_sizes, 0, 6);
   tcase_add_loop_test(t, inputs, 0, FL4_INPUTS_COUNT);
   tcase_add_test(t, groups_and_layouts);
-  tcase_add_loop_test(t, variants, 0, 10);
+  tcase_add_loop_test(t, variants, 0, 15);
   tcase_add_loop_test(t, parity, 0, (int)fl4_shapes_count("parity"));
   tcase_add_loop_test(t, extreme, 0, (int)fl4_shapes_count("extreme"));
   suite_add_tcase(s, t);

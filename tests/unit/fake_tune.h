@@ -5,7 +5,7 @@
 
 #include "fake_gpu.h"
 
-enum { MOST = 3360 };
+enum { MOST = 4096 };
 
 static fl4_context *ctx;
 static fl4_problem problem;
@@ -13,10 +13,12 @@ static fl4_tune_options options;
 static fl4_tune_report report;
 static fl4_tune_candidate candidates[MOST];
 
+/* Little shared memory and a large head dimension: some hundreds of variants, of which all can be tried. */
 static inline void setup(void)
 {
+  fake.sm = 89, fake.smem = 99 << 10;
   ctx = fake_context();
-  problem = problem_of("hq1sq20sk40d16");
+  problem = problem_of("hq1sq20sk40d192");
   options = (fl4_tune_options)FL4_TUNE_OPTIONS_INIT;
   options.no_wisdom = 1;
 }
@@ -89,7 +91,8 @@ static inline void check_report(void)
 
 /* ---------------------------------------------------------------- a planted optimum */
 
-static const char *const planted = "fwd_mma:bm=64,bn=48,warps=2,stages=2,qreg=1,ctas=3";
+static const char *const planted =
+    "fwd_mma:bm=128,bn=32,warps=8,stages=2,qreg=0,slice=16,weave=0,kgroups=1,splits=8,ctas=1";
 static fl4__variant planted_variant;
 
 /* 5 % a step from the planted one. */

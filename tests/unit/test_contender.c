@@ -212,6 +212,39 @@ START_TEST(another_build_runs)
 }
 END_TEST
 
+/* What the calls need is taken and zeroed before the first of them, and theirs. */
+START_TEST(workspace)
+{
+  fl4_context *ctx = open_host("host:bm=12");
+  setup s = make(ctx, "hq2sq20d16");
+  for (int other = 0; other < 2; other++) {
+    const fl4_bench_contender d = description(NULL, NULL, other ? FL4_THIS_BUILD : NULL);
+    fl4__contender c;
+    fl4_plan_info plan;
+    ck_assert_fl4(fl4__contender_open(ctx, &d, &c));
+    ck_assert_fl4(fl4__contender_prepare(&c, &s.args, &plan));
+    ck_assert_uint_gt(plan.workspace_bytes, 0);
+    ck_assert_uint_eq(c.workspace_bytes, plan.workspace_bytes);
+    ck_assert_uint_eq((uintptr_t)c.workspace % 256, 0);
+    const char *bytes = c.workspace;
+    size_t dirty = 0;
+    for (size_t i = 0; i < c.workspace_bytes; i++) dirty += bytes[i] != 0;
+    ck_assert_uint_eq(dirty, 0);
+    ck_assert_fl4(fl4__contender_run(&c, &s.args, NULL));
+    ck_assert(passes(&s));
+    for (size_t i = 0; i < c.workspace_bytes; i++) dirty += bytes[i] != 0;
+    ck_assert_uint_gt(dirty, 0);
+    ck_assert_ptr_null(s.args.workspace);
+    ck_assert_fl4(fl4__contender_prepare(&c, &s.args, &plan)); /* of the next problem */
+    fl4__contender_rest(&c);
+    ck_assert(!c.workspace && !c.scratch && c.workspace_bytes == 0);
+    fl4__contender_close(&c);
+  }
+  end(&s);
+  fl4_context_destroy(&ctx);
+}
+END_TEST
+
 /* The test's own tools: they are what the names say. */
 START_TEST(other_builds_are_what_they_say)
 {
@@ -315,6 +348,7 @@ static Suite *suite(void)
   tcase_add_test(t, the_context_itself_where_nothing_differs);
   tcase_add_test(t, options_are_those_of_the_context);
   tcase_add_test(t, another_build_runs);
+  tcase_add_test(t, workspace);
   tcase_add_test(t, other_builds_are_what_they_say);
   tcase_add_loop_test(t, an_oracle_is_judged_like_others, 0, sizeof oracle_lines / sizeof *oracle_lines);
   tcase_add_test(t, refused);

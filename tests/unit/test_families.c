@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The real families' tables: what variant.c and select.c rely on. */
+#include <flashl4/flashl4.h>
+
 #include "fl4_test.h"
 #include "variant.h"
 
@@ -25,6 +27,28 @@ START_TEST(tables_are_well_formed)
       for (int k = 1; k < p->n_values; k++) ck_assert_int_lt(p->values[k - 1], p->values[k]);
       for (int k = 0; k < i; k++) ck_assert_str_ne(p->name, f->params[k].name);
     }
+  }
+}
+END_TEST
+
+#define ROOM(type, member) sizeof(((type *)0)->member)
+
+/* So do the public structs that tell variants. */
+START_TEST(variants_fit_everywhere)
+{
+  ck_assert_uint_ge(ROOM(fl4_plan_info, variant), FL4__VARIANT_TEXT);
+  ck_assert_uint_ge(ROOM(fl4_check_result, variant), FL4__VARIANT_TEXT);
+  ck_assert_uint_ge(ROOM(fl4_bench_result, variant), FL4__VARIANT_TEXT);
+  ck_assert_uint_ge(ROOM(fl4_tune_candidate, variant), FL4__VARIANT_TEXT);
+  ck_assert_uint_ge(ROOM(fl4_tune_report, variant), FL4__VARIANT_TEXT);
+  ck_assert_uint_ge(ROOM(fl4_wisdom_entry, variant), FL4__VARIANT_TEXT);
+  const fl4_tune_space_info *info = NULL;
+  ck_assert_uint_ge(sizeof info->parameters / sizeof info->parameters[0], FL4__MAX_PARAMS);
+  ck_assert_uint_ge(sizeof info->parameters[0].values / sizeof info->parameters[0].values[0], FL4__MAX_VALUES);
+  FOR_FAMILIES(f)
+  for (int i = 0; i < f->n_params; i++) {
+    ck_assert_uint_lt(strlen(f->params[i].name), sizeof info->parameters[0].name);
+    ck_assert_uint_lt(strlen(f->params[i].what), sizeof info->parameters[0].what);
   }
 }
 END_TEST
@@ -61,6 +85,7 @@ static Suite *make_suite(void)
   TCase *c = tcase_create("families");
   tcase_add_test(c, tables_are_well_formed);
   tcase_add_test(c, longest_texts_fit);
+  tcase_add_test(c, variants_fit_everywhere);
   suite_add_tcase(suite, c);
   return suite;
 }

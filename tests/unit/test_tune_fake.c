@@ -95,16 +95,19 @@ START_TEST(threshold)
 END_TEST
 
 /* Of those that are as fast, within the threshold, the one that the caller wished for. */
+static const char *const wish =
+    "fwd_mma:bm=16,bn=16,warps=1,stages=2,qreg=0,slice=16,weave=0,kgroups=1,splits=1,ctas=2";
+
 static double us_seed(const fl4__variant *v)
 {
   char text[FL4__VARIANT_TEXT];
   fl4__variant_format(v, text);
-  return strcmp(text, "fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,ctas=2") == 0 ? 985 : us_small_gain(v);
+  return strcmp(text, wish) == 0 ? 985 : us_small_gain(v);
 }
 
 START_TEST(seeds)
 {
-  const char *wishes[] = {"fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,ctas=2", NULL};
+  const char *wishes[] = {wish, NULL};
   fake.us = us_seed;
   options.max_evaluations = 6, options.seeds = wishes;
   ck_assert_fl4(tune());
@@ -112,15 +115,15 @@ START_TEST(seeds)
   ck_assert_str_eq(evaluation(1)->variant, wishes[0]);
   ck_assert_str_eq(report.variant, wishes[0]);
   ck_assert(candidates[0].p50 == 980 && report.best_us == 985);
-  wishes[0] = "fwd_mma:bm=32";
+  wishes[0] = "fwd_mma:splits=32"; /* the rest is chosen */
   ck_assert_fl4(tune());
-  ck_assert_ptr_nonnull(strstr(evaluation(1)->variant, "bm=32"));
+  ck_assert_ptr_nonnull(strstr(evaluation(1)->variant, "splits=32"));
 
   wishes[0] = "fwd_mma:bm=33";
   ck_assert_fl4_fails(tune(), FL4_INVALID_ARGUMENT, "fl4_tune_options.seeds[0]");
   wishes[0] = "host";
   ck_assert_fl4_fails(tune(), FL4_INVALID_ARGUMENT, "must be of the family fwd_mma");
-  wishes[0] = "fwd_mma:bm=16,warps=4";
+  wishes[0] = "fwd_mma:bm=16,warps=4,kgroups=1";
   ck_assert_fl4_fails(tune(), FL4_UNSUPPORTED, "is 4 rows a warp");
   const char *many[70];
   for (int i = 0; i < 70; i++) many[i] = planted;
@@ -274,14 +277,15 @@ END_TEST
 
 /* ---------------------------------------------------------------- failures */
 
-static fl4_status bn32_does_not_compile(const fl4__variant *v)
+/* Not the choice's, which has larger tiles. */
+static fl4_status bn16_does_not_compile(const fl4__variant *v)
 {
-  return fl4__variant_get(v, "bn") == 32 ? fl4__fail(FL4_COMPILE_FAILED, "no 32 for me") : FL4_OK;
+  return fl4__variant_get(v, "bn") == 16 ? fl4__fail(FL4_COMPILE_FAILED, "no 16 for me") : FL4_OK;
 }
 
-static fl4_status bn32_faults(const fl4__variant *v)
+static fl4_status bn16_faults(const fl4__variant *v)
 {
-  return fl4__variant_get(v, "bn") == 32 ? fl4__fail(FL4_DEVICE_ERROR, "32 is a fault") : FL4_OK;
+  return fl4__variant_get(v, "bn") == 16 ? fl4__fail(FL4_DEVICE_ERROR, "16 is a fault") : FL4_OK;
 }
 
 static fl4_status no_compiler(const fl4__variant *v)
@@ -290,15 +294,15 @@ static fl4_status no_compiler(const fl4__variant *v)
   return fl4__fail(FL4_LIBRARY_MISSING, "no NVRTC here");
 }
 
-static void check_32(fl4_invalidity how, const char *why)
+static void check_16(fl4_invalidity how, const char *why)
 {
   int n = 0;
   for (int64_t i = 0; i < report.n_candidates; i++) {
     const fl4_tune_candidate *c = &candidates[i];
-    const bool is_32 = strstr(c->variant, "bn=32") != NULL;
-    n += is_32;
-    ck_assert_int_eq(c->invalidity, is_32 ? how : FL4_INVALIDITY_CORRECT);
-    if (is_32) ck_assert_ptr_nonnull(strstr(c->error, why));
+    const bool is_16 = strstr(c->variant, "bn=16") != NULL;
+    n += is_16;
+    ck_assert_int_eq(c->invalidity, is_16 ? how : FL4_INVALIDITY_CORRECT);
+    if (is_16) ck_assert_ptr_nonnull(strstr(c->error, why));
   }
   ck_assert_int_gt(n, 3);
   ck_assert_int_eq(report.failed, n);
@@ -307,11 +311,11 @@ static void check_32(fl4_invalidity how, const char *why)
 START_TEST(compile_failures)
 {
   plant();
-  fake.build = bn32_does_not_compile;
+  fake.build = bn16_does_not_compile;
   options.max_evaluations = 60, options.strategy = "random";
   ck_assert_fl4(tune());
   check_report();
-  check_32(FL4_INVALIDITY_COMPILE, "no 32 for me");
+  check_16(FL4_INVALIDITY_COMPILE, "no 16 for me");
   fake.build = no_compiler;
   fl4_context_destroy(&ctx);
   ctx = fake_context();
@@ -322,41 +326,41 @@ END_TEST
 START_TEST(runtime_failures)
 {
   plant();
-  fake.launch = bn32_faults;
+  fake.launch = bn16_faults;
   options.max_evaluations = 60, options.strategy = "random";
   ck_assert_fl4(tune());
   check_report();
-  check_32(FL4_INVALIDITY_RUNTIME, "32 is a fault");
+  check_16(FL4_INVALIDITY_RUNTIME, "16 is a fault");
 }
 END_TEST
 
-static fl4_status bn32_kills(const fl4__variant *v)
+static fl4_status bn16_kills(const fl4__variant *v)
 {
-  if (fl4__variant_get(v, "bn") != 32) return FL4_OK;
+  if (fl4__variant_get(v, "bn") != 16) return FL4_OK;
   fake.lost = true;
-  return fl4__fail(FL4_DEVICE_ERROR, "32 is fatal");
+  return fl4__fail(FL4_DEVICE_ERROR, "16 is fatal");
 }
 
 START_TEST(a_lost_device_ends_the_run)
 {
-  fake.launch = bn32_kills;
+  fake.launch = bn16_kills;
   options.max_evaluations = 60, options.strategy = "random";
-  ck_assert_fl4_fails(tune(), FL4_DEVICE_ERROR, "took the device with it: 32 is fatal");
+  ck_assert_fl4_fails(tune(), FL4_DEVICE_ERROR, "took the device with it: 16 is fatal");
 }
 END_TEST
 
-static double us_slow_32(const fl4__variant *v)
+static double us_slow_16(const fl4__variant *v)
 {
-  return fl4__variant_get(v, "bn") == 32 ? 16e3 : 1000;
+  return fl4__variant_get(v, "bn") == 16 ? 16e3 : 1000;
 }
 
 START_TEST(far_too_slow)
 {
-  fake.us = us_slow_32;
+  fake.us = us_slow_16;
   options.max_evaluations = 60, options.strategy = "random";
   ck_assert_fl4(tune());
   check_report();
-  check_32(FL4_INVALIDITY_TIMEOUT, "a call takes 1.6e+04 us, the fastest so far 1000");
+  check_16(FL4_INVALIDITY_TIMEOUT, "a call takes 1.6e+04 us, the fastest so far 1000");
 }
 END_TEST
 
@@ -374,30 +378,44 @@ END_TEST
 
 /* ---------------------------------------------------------------- the same code */
 
-static uint64_t hash_without_ctas(const fl4__variant *v)
+/* How the candidate would be launched. */
+static fl4__geometry launch_of(const fl4_tune_candidate *c)
 {
-  fl4__variant w = *v;
-  w.value[5] = 0;
-  return fake_hash_of(&w);
+  fl4__problem p;
+  fl4__variant v;
+  fl4__geometry g;
+  memset(&g, 0, sizeof g);
+  ck_assert_fl4(fl4__tune_problem(&problem, &p));
+  ck_assert_fl4(fl4__variant_parse(c->variant, &v));
+  v.family->geometry(&v, &p, &ctx->device->info, &g);
+  return g;
 }
 
+/* Nobody who was timed has the code and the launch of another who was. */
 START_TEST(same_code_is_timed_once)
 {
   plant();
-  fake.hash = hash_without_ctas;
+  fake.hash = fake_hash_of_few;
   options.budget = FL4_TUNE_EXHAUSTIVE;
   ck_assert_fl4(tune());
   check_report();
-  int64_t same = 0, codes = 0;
+  static fl4__geometry launches[MOST];
+  int64_t same = 0;
   for (int64_t i = 0; i < report.n_candidates; i++) {
     const fl4_tune_candidate *c = &candidates[i];
-    same += c->same_as >= 0, codes += c->same_as < 0;
+    same += c->same_as >= 0;
+    launches[i] = launch_of(c);
+    for (int64_t k = 0; k < i && c->same_as < 0; k++) {
+      if (candidates[k].same_as >= 0 || candidates[k].kernel_hash != c->kernel_hash) continue;
+      ck_assert_msg(memcmp(&launches[i], &launches[k], sizeof launches[i]) != 0, "%s is %s", c->variant,
+                    candidates[k].variant);
+    }
     if (c->same_as < 0) continue;
     const fl4_tune_candidate *as = evaluation(c->same_as);
     ck_assert(as->kernel_hash == c->kernel_hash && as->same_as < 0 && as->evaluation < c->evaluation);
     ck_assert(as->samples == c->samples && as->max_error == c->max_error);
   }
-  ck_assert_int_gt(same, codes);
+  ck_assert_int_gt(same, report.space / 4);
   ck_assert_int_eq(report.evaluations, report.space);
   ck_assert_int_eq(fake_builds, report.space);
 }
@@ -406,9 +424,10 @@ END_TEST
 /* Launched otherwise it is another thing: with a causal mask ctas decides how many heads are a section. */
 START_TEST(same_code_launched_otherwise)
 {
-  const char *const wishes[] = {"fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,ctas=1",
-                                "fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,ctas=2", NULL};
-  fake.hash = hash_without_ctas;
+  const char *const wishes[] = {
+      "fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,slice=32,weave=0,kgroups=1,splits=1,ctas=1",
+      "fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,slice=32,weave=0,kgroups=1,splits=1,ctas=2", NULL};
+  fake.hash = fake_hash_of_few;
   options.max_evaluations = 3, options.seeds = wishes;
   for (int causal = 0; causal < 2; causal++) {
     problem = problem_of(causal ? "hq8sq64d16:causal" : "hq8sq64d16");
@@ -417,6 +436,22 @@ START_TEST(same_code_launched_otherwise)
     ck_assert(one->kernel_hash == two->kernel_hash && one->same_as == -1);
     ck_assert_int_eq(two->same_as, causal ? -1 : one->evaluation);
   }
+}
+END_TEST
+
+/* ---------------------------------------------------------------- workspaces */
+
+/* Calls that need a workspace are given one, in the search and in the final. */
+START_TEST(workspaces)
+{
+  const char *const wishes[] = {planted, NULL};
+  plant();
+  options.max_evaluations = 2, options.seeds = wishes;
+  ck_assert_fl4(tune());
+  check_report();
+  ck_assert(report.improved && candidate(planted)->samples >= 100);
+  ck_assert_int_gt(fake_shared, 100);
+  ck_assert_int_eq(fake_scratches, 0);
 }
 END_TEST
 
@@ -443,6 +478,7 @@ static Suite *make_suite(void)
   tcase_add_test(tc, time_limit);
   tcase_add_test(tc, same_code_is_timed_once);
   tcase_add_test(tc, same_code_launched_otherwise);
+  tcase_add_test(tc, workspaces);
   suite_add_tcase(s, tc);
   return s;
 }

@@ -198,25 +198,26 @@ END_TEST
 START_TEST(makes_options)
 {
   static const char *const expected[] = {
-      "-DFL4_BM=16",  "-DFL4_STAGES=4", "-DFL4_Q_REG=1",   "-DFL4_D=72",
-      "-DFL4_BF16=1", "-DFL4_CAUSAL=1", "-DFL4_ALIGNED=1", "-DFL4_DEBUG=0",
+      "-DFL4_BM=16",    "-DFL4_STAGES=4",  "-DFL4_Q_REG=1", "-DFL4_D=72",    "-DFL4_BF16=1",
+      "-DFL4_CAUSAL=1", "-DFL4_ALIGNED=1", "-DFL4_LSE=1",   "-DFL4_DEBUG=0",
   };
   char options[FL4__MAX_OPTIONS][FL4__OPTION_TEXT];
   fl4__build build;
   fl4__problem p = make_problem(100, 72);
   fl4__variant v = parsed("tile:bm=16,stages=4,q_reg=1");
-  p.dtype = FL4_DTYPE_BF16, p.mask = FL4_MASK_CAUSAL;
+  p.dtype = FL4_DTYPE_BF16, p.mask = FL4_MASK_CAUSAL, p.lse = 1;
   fl4__build_from(&v, &p, false, &build);
-  ck_assert_int_eq(fl4__build_options(&build, options), 8);
-  for (int i = 0; i < 8; i++) ck_assert_str_eq(options[i], expected[i]);
+  ck_assert_int_eq(fl4__build_options(&build, options), 9);
+  for (int i = 0; i < 9; i++) ck_assert_str_eq(options[i], expected[i]);
 
-  p.dtype = FL4_DTYPE_FP16, p.mask = FL4_MASK_NONE, p.aligned = 0;
+  p.dtype = FL4_DTYPE_FP16, p.mask = FL4_MASK_NONE, p.aligned = 0, p.lse = 0;
   fl4__build_from(&v, &p, true, &build);
-  ck_assert_int_eq(fl4__build_options(&build, options), 8);
+  ck_assert_int_eq(fl4__build_options(&build, options), 9);
   ck_assert_str_eq(options[4], "-DFL4_BF16=0");
   ck_assert_str_eq(options[5], "-DFL4_CAUSAL=0");
   ck_assert_str_eq(options[6], "-DFL4_ALIGNED=0");
-  ck_assert_str_eq(options[7], "-DFL4_DEBUG=1");
+  ck_assert_str_eq(options[7], "-DFL4_LSE=0");
+  ck_assert_str_eq(options[8], "-DFL4_DEBUG=1");
 }
 END_TEST
 
@@ -226,7 +227,7 @@ START_TEST(builds_are_keys)
   fl4__variant v = parsed("tile:bm=16");
   fl4__problem p = make_problem(100, 64), q = make_problem(5000, 64);
   fl4__build a, b;
-  q.B = 7, q.lse = 1;
+  q.B = 7;
   memset(&a, 0xAA, sizeof a);
   fl4__build_from(&v, &p, false, &a);
   fl4__build_from(&v, &q, false, &b);
@@ -245,6 +246,7 @@ START_TEST(builds_are_keys)
   UNLIKE(other.dtype = FL4_DTYPE_BF16);
   UNLIKE(other.mask = FL4_MASK_CAUSAL);
   UNLIKE(other.aligned = 0);
+  UNLIKE(other.lse = 1);
   UNLIKE(w.value[1] = 4);
   UNLIKE(debug = true);
 #undef UNLIKE
