@@ -125,7 +125,7 @@ public:
   /** Compiles ahead, fl4_attention_prepare(). */
   void prepare(const fl4_attention_args &args) { check_status(fl4_attention_prepare(get(), &args)); }
 
-  /** Bytes of workspace that a call uses, fl4_attention_workspace_size(). */
+  /** Bytes of workspace that a call uses; zeroed once, it serves all. fl4_attention_workspace_size(). */
   std::size_t workspace_size(const fl4_attention_args &args)
   {
     std::size_t bytes = 0;
