@@ -49,8 +49,11 @@ struct fl4__family {
   const char *entry;      /* kernel symbol */
   const fl4__param *params;
   int n_params;
-  /* NULL if the variant can run the problem on the device, else why not, written to `why`. */
-  const char *(*refuse)(const fl4__variant *, const fl4__problem *, const fl4_device_info *, char why[160]);
+  /*
+   * NULL if the variant can run the problem on the device, else why not, written to `why`. With `why` NULL, which is quicker,
+   * a text that is the same one (the same pointer) for the same kind of reason.
+   */
+  const char *(*refuse)(const fl4__variant *, const fl4__problem *, const fl4_device_info *, char *why);
   /* The built-in choice for a problem. */
   void (*choose)(fl4__variant *, const fl4__problem *, const fl4_device_info *);
   /* How it is launched. */

@@ -108,8 +108,9 @@ static int registers_allowed(const fl4__variant *v, const fl4_device_info *devic
   return n < 255 ? n : 255;
 }
 
-__attribute__((format(printf, 2, 3))) static const char *because(char why[160], const char *format, ...)
+__attribute__((format(printf, 2, 3))) static const char *because(char *why, const char *format, ...)
 {
+  if (!why) return format;
   va_list ap;
   va_start(ap, format);
   vsnprintf(why, 160, format, ap);
@@ -122,7 +123,7 @@ static int64_t blocks(const fl4__problem *p, int bm)
   return p->B * p->Hq * fl4__ceil_div(p->Sq, bm);
 }
 
-static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char why[160])
+static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
   const int bm = v->value[BM], bn = v->value[BN], warps = v->value[WARPS], groups = v->value[KGROUPS];
   const int slice = v->value[SLICE], splits = v->value[SPLITS], ctas = v->value[CTAS];

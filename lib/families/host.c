@@ -14,10 +14,11 @@ static const fl4__param params[N_PARAMS] = {
     [THREADS] = {"threads", "threads; 0: as many as the device has", 12, {0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128}, false},
 };
 
-static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char why[160])
+static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
   (void)p;
   if (v->value[THREADS] <= device->multiprocessors) return NULL;
+  if (!why) return "more threads than the device has";
   return snprintf(why, 160, "threads=%d, but the device has %d", v->value[THREADS], device->multiprocessors), why;
 }
 

@@ -43,29 +43,24 @@ fl4_status fl4__tune_choice(const char *family, const fl4__problem *problem, con
 
 /* ---------------------------------------------------------------- reasons */
 
-/* Whether two sentences differ in numbers only. */
-static bool alike(const char *a, const char *b)
-{
-  static const char digits[] = "0123456789";
-  for (;; a++, b++) {
-    const size_t na = strspn(a, digits), nb = strspn(b, digits);
-    if ((na == 0) != (nb == 0)) return false;
-    a += na, b += nb;
-    if (*a != *b) return false;
-    if (!*a) return true;
-  }
-}
+/* Kinds of refusals in the order in which they were met: as families tell them apart. */
+typedef struct kinds {
+  const char *kind[MAX_REASONS];
+} kinds;
 
-/* Counts a refusal. Once there are too many kinds of reason, new ones share the last place. */
-static void count_reason(fl4_tune_space_info *info, const char *reason)
+/* Counts a refusal, in the words of the first of its kind. Once there are too many kinds, new ones share the last place. */
+static void count_reason(fl4__family_space *s, kinds *k, const char *kind, const fl4__variant *variant)
 {
+  fl4_tune_space_info *info = &s->info;
   int i = 0;
-  while (i < info->n_reasons && !alike(info->reasons[i].reason, reason)) i++;
+  while (i < info->n_reasons && k->kind[i] != kind) i++;
   if (i == MAX_REASONS) {
     i = MAX_REASONS - 1;
     snprintf(info->reasons[i].reason, REASON, "other reasons");
   } else if (i == info->n_reasons) {
-    snprintf(info->reasons[i].reason, REASON, "%s", reason);
+    char why[160] = "";
+    snprintf(info->reasons[i].reason, REASON, "%s", s->family->refuse(variant, &s->problem, &s->device, why));
+    k->kind[i] = kind;
     info->n_reasons++;
   }
   info->reasons[i].count++;
@@ -132,14 +127,14 @@ static void make_canonical(const fl4__family_space *s, fl4__variant *variant)
 static fl4_status enumerate(fl4__family_space *s)
 {
   int64_t can_run = 0;
+  kinds k;
   for (int64_t n = 0; n < s->info.combinations; n++) {
     fl4__variant variant;
     uint16_t indices[FL4__MAX_PARAMS] = {0};
-    char why[160] = "";
     combination(s->family, n, &variant);
-    const char *reason = s->family->refuse(&variant, &s->problem, &s->device, why);
-    if (reason) {
-      count_reason(&s->info, reason);
+    const char *kind = s->family->refuse(&variant, &s->problem, &s->device, NULL);
+    if (kind) {
+      count_reason(s, &k, kind, &variant);
       continue;
     }
     can_run++;

@@ -115,9 +115,9 @@ START_TEST(seeds)
   ck_assert_str_eq(evaluation(1)->variant, wishes[0]);
   ck_assert_str_eq(report.variant, wishes[0]);
   ck_assert(candidates[0].p50 == 980 && report.best_us == 985);
-  wishes[0] = "fwd_mma:splits=32"; /* the rest is chosen */
+  wishes[0] = "fwd_mma:stages=3"; /* the rest is chosen */
   ck_assert_fl4(tune());
-  ck_assert_ptr_nonnull(strstr(evaluation(1)->variant, "splits=32"));
+  ck_assert_ptr_nonnull(strstr(evaluation(1)->variant, "stages=3"));
 
   wishes[0] = "fwd_mma:bm=33";
   ck_assert_fl4_fails(tune(), FL4_INVALID_ARGUMENT, "fl4_tune_options.seeds[0]");
