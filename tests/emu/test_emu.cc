@@ -110,7 +110,7 @@ static const char *const variants[] = {
     "fwd_mma:bm=32,bn=32,warps=1,stages=3,qreg=1,slice=16,weave=1,kgroups=1,splits=1,ctas=1",
     "fwd_mma:bm=16,bn=128,warps=4,stages=2,qreg=1,slice=16,weave=1,kgroups=4,splits=1,ctas=1",
     "fwd_mma:bm=64,bn=128,warps=8,stages=2,qreg=0,slice=16,weave=0,kgroups=4,splits=2,ctas=1",
-    "fwd_mma:bm=64,bn=32,warps=4,stages=4,qreg=1,slice=32,weave=0,kgroups=1,splits=4,ctas=3",
+    "fwd_mma:bm=64,bn=32,warps=4,stages=4,qreg=1,slice=32,weave=0,kgroups=1,splits=4,ctas=2",
     "fwd_mma:bm=16,bn=16,warps=1,stages=3,qreg=0,slice=16,weave=0,kgroups=1,splits=32,ctas=1",
     "fwd_mma:bm=128,bn=128,warps=4,stages=2,qreg=0,slice=128,weave=0,kgroups=1,splits=1,ctas=1",
     /* bf16: the log-sum-exp has a sum of its own */
