@@ -6,7 +6,7 @@
 // A weight is 2^(score - reference), the reference some score that the row has seen: any will do, as long
 // as no weight overflows, for the division by the sum at the end takes it out again. So the steady
 // loop takes the reference as it stands (weigh), looks at the weights that came out, and only if one
-// is beyond the limit computes the scores once more and moves the reference to their true maximum (renew).
+// is beyond the limit moves the reference to the true maximum of the slice and weighs again (renew).
 // No maximum, no exchange between lanes and no rescaling is in the loop, and nothing waits for them.
 // Before the first slice the reference is -inf, all weights are infinite, and the rule does the right thing.
 //
