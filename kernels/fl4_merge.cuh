@@ -87,12 +87,19 @@ FL4_DEV bool merge_splits(Rows &rows, const fl4_fwd_params &p)
   const i64 row_warp = (i64)(block_index() / SPLITS) * ROW_WARPS + warp();
   char *const workspace = reinterpret_cast<char *>(p.workspace);
   char *const parts = workspace + FL4_TICKET_BYTES + row_warp * (SPLITS * PARTIAL_BYTES);
+  // In the words of the PTX memory model: one lane draws the ticket, so only its fences make a release and an acquire of
+  // the atomic, and they pass on what that lane knows of. Hence a warp barrier on the far side of each: the other lanes'
+  // stores come before the release, and the acquire before their loads. The vote orders nothing.
   store_partial(GlobalPieces{parts + block_index() % SPLITS * PARTIAL_BYTES}, rows);
-  gpu_fence();
   warp_barrier();
-  const bool last = lane() == 0 && atomic_wrapping_increment(workspace + row_warp * 4, SPLITS - 1) == SPLITS - 1;
+  bool last = false;
+  if (lane() == 0) {
+    gpu_fence();
+    last = atomic_wrapping_increment(workspace + row_warp * 4, SPLITS - 1) == SPLITS - 1;
+    if (last) gpu_fence();
+  }
   if (!warp_any(last)) return false;
-  gpu_fence();
+  warp_barrier();
   clear(rows);
 #pragma unroll 1
   for (int split = 0; split < SPLITS; split++) merge_partial(rows, GlobalPieces{parts + split * PARTIAL_BYTES});
