@@ -15,6 +15,7 @@ library's sentence.
     print(report.variant, report.improved)        # ctx runs it from now on; ctx.wisdom_save() keeps it
 """
 import ctypes
+import math
 from types import SimpleNamespace
 
 from . import _api, _bench, _tune
@@ -23,7 +24,7 @@ from ._bench import BenchResult, Contender, Health, Limits, Progress, bench
 from ._common import Error, choice, encoded, parse_problem, values
 from ._common import check as _check
 from ._stats import Comparison, Statistics, compare, judge, statistics
-from ._tensors import Tensor, as_tensor, current_stream, like, outer_strides
+from ._tensors import Tensor, as_tensor, contiguous, current_stream, like, outer_strides
 from ._tune import Replay, TuneCandidate, TuneParameter, TuneProgress, TuneReport, Tuner, TuneSpace
 from ._tune import WisdomCounts, WisdomEntry, tune_replay, wisdom_merge
 
@@ -123,8 +124,11 @@ class Context:
         if getattr(self, "_handle", None):
             self.close()
 
-    def forward(self, q, k, v, out=None, causal=False, scale=None, lse=False, stream=None):
+    def forward(self, q, k, v, out=None, causal=False, scale=None, lse=False, stream=None, workspace=None):
         """softmax(scale · q kᵀ) v. Returns the output, or (output, lse) if `lse` is true or a tensor.
+
+        `workspace`: a contiguous float32 tensor of at least workspace_size() bytes, zeroed before its first use, which
+        no other call uses at the same time; it saves what the context's own, taken and cleared for each call, costs.
 
         On CUDA it is asynchronous on `stream` (an integer handle), or on torch's current stream. A tensor
         made on another stream must be kept until the call has run, as everywhere in torch.
@@ -135,6 +139,8 @@ class Context:
         args = self._args(q, k, v, out, causal, scale, lse)
         if stream is None:
             stream = current_stream(q)
+        if workspace is not None:
+            args.workspace, args.workspace_size = self._workspace(workspace)
         _check(_lib.fl4_attention_forward(self._live(), ctypes.byref(args), stream))
         return out if lse is None else (out, lse)
 
@@ -151,6 +157,13 @@ class Context:
         out = _namespace(info)
         out.origin = _api.ORIGINS[info.origin]
         return out
+
+    def workspace_size(self, q, k, v, out=None, causal=False, scale=None, lse=False):
+        """Bytes of a workspace for forward() of the same tensors; 0 if it needs none."""
+        size = ctypes.c_size_t()
+        args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse))
+        _check(_lib.fl4_attention_workspace_size(self._live(), ctypes.byref(args), ctypes.byref(size)))
+        return size.value
 
     def check(self, problem, inputs="normal", seed=0, timed_calls=0, oracle="auto"):
         """Runs a problem line, "b2hq8sq1024d64:bf16:causal", and compares it with an oracle."""
@@ -262,11 +275,23 @@ class Context:
         _check(_lib.fl4_context_get_device_info(self._handle, ctypes.byref(info)))
         return _device(info)
 
+    def _here(self):
+        return f"cuda:{self.device.ordinal}" if self.device.kind == "cuda" else "host"
+
+    def _workspace(self, workspace):
+        """Address and bytes."""
+        t = as_tensor("workspace", workspace, written=True)
+        if t.device != self._here():
+            raise ValueError(f"workspace: is on {t.device}, the context is on {self._here()}")
+        if t.dtype != "float32" or t.strides != contiguous(t.shape):
+            raise ValueError(f"workspace: is {t.dtype} with strides {list(t.strides)}, must be float32 and contiguous")
+        return t.pointer, 4 * math.prod(t.shape)
+
     def _args(self, q, k, v, out, causal, scale, lse):
         """The C arguments, after the checks that only Python can make: C sees no shapes."""
         given = {"q": q, "k": k, "v": v, "out": out, "lse": lse}
         t = {n: as_tensor(n, x, written=n in ("out", "lse")) for n, x in given.items() if x is not None}
-        here = f"cuda:{self.device.ordinal}" if self.device.kind == "cuda" else "host"
+        here = self._here()
         for name, tensor in t.items():
             rank = 3 if name == "lse" else 4
             if len(tensor.shape) != rank:

@@ -170,6 +170,30 @@ class Host(unittest.TestCase):
             with self.subTest(words), self.assertRaisesRegex(error, re.escape(words)):
                 call()
 
+    def test_workspace(self):
+        shape, wrap = (1, 2, 40, 16), flashl4.Tensor.from_buffer
+        data = [array.array("f", numbers(2 * 40 * 16, seed)) for seed in (1, 2, 3, 4, 5)]
+        q, k, v, o, same = (wrap(x, shape, "float32") for x in data)
+        size = self.ctx.workspace_size(q, k, v, out=o)
+        self.assertGreater(size, 0)
+        memory = bytearray(size + 512)
+        at = wrap(memory, (len(memory) // 4,), "float32").pointer
+        at += -at % 256  # as forward() wants it
+
+        def workspace(elements, dtype="float32", device="host", strides=None):
+            return flashl4.Tensor(at, (elements,), dtype, strides, device)
+
+        self.ctx.forward(q, k, v, out=o)
+        self.ctx.forward(q, k, v, out=same, workspace=workspace(size // 4))
+        self.assertEqual(data[3], data[4])
+        self.assertTrue(any(memory))
+        with self.assertRaises(flashl4.Error) as caught:
+            self.ctx.forward(q, k, v, out=o, workspace=workspace(size // 4 - 1))
+        self.assertEqual(caught.exception.name, "WORKSPACE_TOO_SMALL")
+        for wrong in (workspace(size, "float16"), workspace(size // 4, strides=(2,)), workspace(size, device="cuda:0")):
+            with self.assertRaisesRegex(ValueError, "workspace: is "):
+                self.ctx.forward(q, k, v, out=o, workspace=wrong)
+
     def test_errors_carry_the_sentence(self):
         with self.assertRaises(flashl4.Error) as caught:
             flashl4.Context("toaster")
