@@ -32,6 +32,22 @@ typedef struct fl4_fwd_params {
   float scale_log2;      /* softmax scale · log2 e: exponentials are powers of two */
 } fl4_fwd_params;
 
+/* How the bulk copy engine of sm_90 finds the rows of a tensor: what cuTensorMapEncodeTiled() wrote. */
+typedef struct fl4_tensor_map {
+  fl4_u64 word[16];
+} fl4_tensor_map;
+
+/* Of kernels that use that engine. The maps lie at multiples of 64 bytes, as the engine demands. */
+typedef struct fl4_fwd_tma_params {
+#ifdef __cplusplus
+  alignas(64)
+#else
+  _Alignas(64)
+#endif
+  fl4_tensor_map q, k, v;
+  fl4_fwd_params fwd;
+} fl4_fwd_tma_params;
+
 /*
  * The workspace of blocks that share rows: first tickets, 4 bytes for each warp that has rows, which are 0 before
  * the first launch and after each; then the warps' partial results.
@@ -56,7 +72,8 @@ typedef struct fl4_debug_record {
   X(SUM_AT_MOST_KEYS, 4, "no key counts more than the limit: l <= keys * limit")                         \
   X(FINITE, 5, "scores, sums and outputs are finite for finite inputs")                            \
   X(ALIGNED, 6, "a 16-byte copy has aligned addresses")                                            \
-  X(IN_RANGE, 7, "a tile starts inside its sequence")
+  X(IN_RANGE, 7, "a tile starts inside its sequence")                                              \
+  X(IN_TIME, 8, "what is waited for comes: value names the barrier, bound the phase")
 
 enum {
 #define FL4_INVARIANT_ENUM(name, code, text) FL4_INVARIANT_##name = (code),

@@ -1,29 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a kernel is compiled for. Every -D option is named and checked here, and nowhere else; all
+// What fwd_mma is compiled for. Every -D option of the variant is named and checked here, and nowhere else; all
 // sizes that follow from them are computed here.
 #ifndef FL4_CONFIG_CUH
 #define FL4_CONFIG_CUH
 
-// The problem.
-#ifndef FL4_D
-#error "FL4_D: head dimension, a multiple of 8 from 8 to 256"
-#endif
-#ifndef FL4_BF16
-#define FL4_BF16 0  // 1: bf16, 0: fp16
-#endif
-#ifndef FL4_CAUSAL
-#define FL4_CAUSAL 0  // 1: key j is seen by query i if j <= i + Sk - Sq
-#endif
-#ifndef FL4_ALIGNED
-#define FL4_ALIGNED 1  // 1: all rows start at multiples of 16 bytes; 0: element-wise loads and stores
-#endif
-#ifndef FL4_LSE
-#define FL4_LSE 1  // 1: the caller may ask for the log-sum-exp
-#endif
-#ifndef FL4_DEBUG
-#define FL4_DEBUG 0  // 1: invariants are checked and the first violation is recorded
-#endif
+#include "fl4_problem.cuh"
 
 // The variant.
 #ifndef FL4_BM
@@ -57,9 +39,8 @@
 #define FL4_CTAS 1  // blocks that must fit a multiprocessor: bounds the registers
 #endif
 
-constexpr bool CAUSAL = FL4_CAUSAL, ALIGNED = FL4_ALIGNED, DEBUG = FL4_DEBUG, LSE = FL4_LSE;
 constexpr bool Q_IN_REGISTERS = FL4_QREG, WEAVE = FL4_WEAVE;
-constexpr int D = FL4_D, BM = FL4_BM, BN = FL4_BN, WARPS = FL4_WARPS, STAGES = FL4_STAGES, CTAS = FL4_CTAS;
+constexpr int BM = FL4_BM, BN = FL4_BN, WARPS = FL4_WARPS, STAGES = FL4_STAGES, CTAS = FL4_CTAS;
 constexpr int SLICE = FL4_SLICE, KGROUPS = FL4_KGROUPS, SPLITS = FL4_SPLITS;
 constexpr int THREADS = 32 * WARPS;
 
@@ -102,7 +83,6 @@ constexpr int PARTIAL_PIECES = M16 * (D8 + 1 + EXACT_SUM), PARTIAL_BYTES = PARTI
 constexpr int MERGE_BYTES = (KGROUPS - 1) * ROW_WARPS * PARTIAL_BYTES;
 constexpr int SMEM_BYTES = MERGE_BYTES > WALK_BYTES ? MERGE_BYTES : WALK_BYTES;  // what the host must give the block
 
-static_assert(D >= 8 && D <= 256 && D % 8 == 0, "FL4_D: multiple of 8 from 8 to 256");
 static_assert(WARPS >= 1 && WARPS <= 16, "FL4_WARPS: 1 to 16");
 static_assert(KGROUPS >= 1 && WARPS % KGROUPS == 0, "FL4_KGROUPS: divides FL4_WARPS");
 static_assert(BM % (16 * ROW_WARPS) == 0 && M16 >= 1 && M16 <= 2, "FL4_BM: 16 or 32 rows a warp");

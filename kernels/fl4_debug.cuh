@@ -6,7 +6,7 @@
 #define FL4_DEBUG_CUH
 
 #include "fl4_abi.h"
-#include "fl4_config.cuh"
+#include "fl4_problem.cuh"
 #include "fl4_ptx.cuh"
 
 // `holds` must be true; `value` and `bound` are recorded for the message.

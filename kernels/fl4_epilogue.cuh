@@ -17,9 +17,7 @@ FL4_DEV void store_lse(const Rows &rows, const fl4_fwd_params &p, const Work &w,
     for (int half = 0; half < 2; half++) {
       const int row = row0 + m * 16 + half * 8 + lane() / 4;
       const float l = EXACT_SUM ? row_sum(rows.exact[m][half]) : rows.sum[m][2 * half];
-      const float lse = l > 0.f ? (rows.reference[m][half] + log2_approx(l)) * 0.6931471805599453f
-                        : l == 0.f ? MINUS_INFINITY
-                                   : l;  // NaN stays NaN
+      const float lse = log_sum_exp(rows.reference[m][half], l);
       if (lane() % 4 == 0 && row < p.Sq) store_global_32(head + row * p.lse_stride[2] * 4, lse);
     }
 }
@@ -32,8 +30,7 @@ FL4_DEV void store_output(const Rows &rows, u32 tile, const fl4_fwd_params &p, c
   for (int m = 0; m < M16; m++)
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      // A row that saw no key has weights of 0 only: its output is 0, not 0 / 0.
-      const float l = rows.sum[m][2 * half], inverse = l == 0.f ? 0.f : 1.f / l;
+      const float inverse = inverse_sum(rows.sum[m][2 * half]);
       const int row = m * 16 + half * 8 + lane() / 4;
 #pragma unroll
       for (int n = 0; n < D8; n++) {

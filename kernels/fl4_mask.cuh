@@ -7,8 +7,6 @@
 #include "fl4_schedule.cuh"
 #include "fl4_smem.cuh"
 
-#define MINUS_INFINITY float_from_bits(0xff800000u)
-
 // Scores of keys that a row does not see become -inf: keys past the end, and keys right of the
 // diagonal. `row0` is the warp's first row, `key0` the slice's first key.
 FL4_DEV void mask_scores(float (&s)[M16][S8][4], const fl4_fwd_params &p, int row0, int key0, int shift)

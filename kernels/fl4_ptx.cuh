@@ -248,6 +248,13 @@ FL4_DEV float log2_approx(float x)
   asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// 1/x, within 1 ulp; of 0 and of what is below 2^-126 it is infinite. 9.7.3.14
+FL4_DEV float reciprocal_approx(float x)
+{
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 // The larger one; a NaN loses against a number. 9.7.3.12
 FL4_DEV float max_f32(float a, float b)
 {

@@ -10,6 +10,7 @@
 #define FL4_SCHEDULE_CUH
 
 #include "fl4_abi.h"
+#include "fl4_common.cuh"
 #include "fl4_config.cuh"
 #include "fl4_ptx.cuh"
 
@@ -21,9 +22,6 @@ struct Work {
   int first, end;  // those that this block walks
   int exact;       // up to this one they are taken by their true maxima, for they may need a mask
 };
-
-FL4_DEV int min_i32(int a, int b) { return a < b ? a : b; }
-FL4_DEV int max_i32(int a, int b) { return a > b ? a : b; }
 
 FL4_DEV Work work_of_block(const fl4_fwd_params &p)
 {

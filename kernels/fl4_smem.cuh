@@ -10,6 +10,7 @@
 #define FL4_SMEM_CUH
 
 #include "fl4_config.cuh"
+#include "fl4_common.cuh"
 #include "fl4_debug.cuh"
 #include "fl4_ptx.cuh"
 
@@ -31,7 +32,6 @@ FL4_DEV u32 along_row(u32 base, int step)
 }
 
 // The lane's row and chunk in a 16×16 block, as ldmatrix wants them for …
-FL4_DEV int lane() { return thread_index() % 32; }
 FL4_DEV int warp() { return thread_index() / 32; }
 FL4_DEV int row_warp() { return KGROUPS == 1 ? warp() : warp() % ROW_WARPS; }
 FL4_DEV int key_group() { return KGROUPS == 1 ? 0 : warp() / ROW_WARPS; }

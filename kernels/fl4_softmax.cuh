@@ -46,21 +46,6 @@ FL4_DEV void clear(Rows &rows)
   }
 }
 
-// Sum or maximum over the four lanes that share a row.
-FL4_DEV float row_sum(float x)
-{
-  x += shuffle_xor(x, 1);
-  return x + shuffle_xor(x, 2);
-}
-FL4_DEV float row_max(float x)
-{
-  x = max_f32(x, shuffle_xor(x, 1));
-  return max_f32(x, shuffle_xor(x, 2));
-}
-
-// What is subtracted from scores. A row without a key yet has none: -inf - -inf would be NaN.
-FL4_DEV float finite_reference(float reference) { return reference == MINUS_INFINITY ? 0.f : reference; }
-
 // Brings a row to a new reference.
 FL4_DEV void rescale(Rows &rows, int m, int half, float factor)
 {

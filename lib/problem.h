@@ -14,7 +14,7 @@
 typedef struct fl4__problem {
   int64_t B, Hq, Hkv, Sq, Sk, D;
   int32_t dtype, mask;
-  int32_t aligned; /* every row of q, k, v and o starts at a multiple of 16 bytes */
+  int32_t aligned; /* every row of q, k, v and o starts at a multiple of 16 bytes, less than 2^40 from the next */
   int32_t lse;
 } fl4__problem;
 

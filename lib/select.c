@@ -24,6 +24,15 @@ static void choose(const fl4__family *family, const fl4__variant *forced, const 
     if (forced->value[i] != FL4__UNSET) variant->value[i] = forced->value[i];
 }
 
+const char *fl4__family_refusal(const fl4__family *family, const fl4__problem *problem, const fl4_device_info *device,
+                                char why[160])
+{
+  fl4__variant variant;
+  if (!runs_on(family, device)) return NULL;
+  choose(family, NULL, problem, device, &variant);
+  return family->refuse(&variant, problem, device, why);
+}
+
 bool fl4__variant_fits(const fl4__variant *wish, const fl4__problem *problem, const fl4_device_info *device,
                        fl4__variant *variant)
 {

@@ -127,6 +127,11 @@ int fl4__variant_get(const fl4__variant *variant, const char *name)
   return param < 0 ? 0 : variant->value[param];
 }
 
+int fl4__launch_registers(const fl4__variant *variant)
+{
+  return variant->family->launch_registers ? variant->family->launch_registers(variant) : 0;
+}
+
 /* Builds */
 
 void fl4__build_from(const fl4__variant *variant, const fl4__problem *problem, bool debug, fl4__build *build)

@@ -32,6 +32,7 @@ typedef struct fl4__geometry {
   int32_t smem_bytes;     /* of a block */
   int32_t row_tiles;      /* see fl4_fwd_params */
   int32_t section_heads;  /* see fl4_fwd_params */
+  int32_t tma_rows[3];    /* rows of q, k and v that the copy engine takes at once; 0: the kernel takes no tensor maps */
   size_t workspace_bytes;
 } fl4__geometry;
 
@@ -63,6 +64,8 @@ struct fl4__family {
    * it makes is not refused either. NULL: no two do.
    */
   void (*canonical)(fl4__variant *, const fl4__problem *, const fl4_device_info *);
+  /* See fl4__launch_registers(). NULL: any number. */
+  int (*launch_registers)(const fl4__variant *);
 };
 
 /* All families, ended by NULL, best first on each kind of device. */
@@ -77,12 +80,19 @@ void fl4__variant_format(const fl4__variant *variant, char text[FL4__VARIANT_TEX
 /* Value of a parameter by name; aborts nothing: 0 if there is none such. */
 int fl4__variant_get(const fl4__variant *variant, const char *name);
 
+/* Registers that each thread must have at the launch at least; 0: any number. */
+int fl4__launch_registers(const fl4__variant *variant);
+
 /*
  * Chooses the variant for a problem: `forced` (may be NULL) with gaps filled by the family's
  * choice, else the first family of the device that does not refuse its own choice.
  */
 fl4_status fl4__select(const fl4__variant *forced, const fl4__problem *problem, const fl4_device_info *device,
                        fl4__variant *variant);
+
+/* Why a family for this kind of device does not run the problem by its own choice; else NULL. */
+const char *fl4__family_refusal(const fl4__family *family, const fl4__problem *problem, const fl4_device_info *device,
+                                char why[160]);
 
 /*
  * The variant `wish` with gaps filled by its family's choice for the problem; false if it is for another

@@ -27,7 +27,8 @@ typedef struct CUstream_st *fl4_stream;
  *
  * Pointers are memory of the context's device (host memory for the host device) and stay the
  * caller's. They must be aligned to their element (2 or 4 bytes). On CUDA, rows whose addresses are
- * all multiples of 16 bytes take the fast path; other strides work, more slowly.
+ * all multiples of 16 bytes, less than 2^40 from one to the next, take the fast path; other strides work,
+ * more slowly.
  *
  * Strides count elements between neighbours in [batch, head, sequence]; the last dimension, D, is
  * contiguous. They may be 0 in inputs (broadcast) and must not be negative. All three 0 means the

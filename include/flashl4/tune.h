@@ -126,7 +126,7 @@ typedef struct fl4_tune_options {
   double target_us;        /**< stop when a p50 is at most this; 0: no target */
   uint64_t seed;           /**< of the search, the inputs and the bootstrap */
   const char *strategy;    /**< NULL: "evolve"; "exhaustive", "random", "genetic" */
-  const char *family;      /**< NULL: the family that the built-in choice is of; else by name */
+  const char *family;      /**< NULL: that of the built-in choice; else by name: of another one wisdom learns nothing */
   const char *log;         /**< NULL, or a file: each evaluation is appended as a line in T4's words, and what is
                                 there of this problem, device and space already is not tried again */
   int32_t mode;            /**< ::fl4_bench_mode, how it will be used: graph on a GPU by default */

@@ -17,7 +17,7 @@ typedef struct header {
   uint32_t version, header_size;
   fl4__cache_key key;
   uint64_t cubin_size;
-  int32_t registers, spill_bytes, smem_static, zero;
+  int32_t registers, spill_bytes, smem_static, serialised;
 } header;
 
 enum { SUMMED_FROM = offsetof(header, version) };
@@ -40,7 +40,8 @@ char *fl4__cache_entry_encode(const fl4__cache_key *key, const fl4__cubin *cubin
               .cubin_size = cubin->size,
               .registers = cubin->resources.registers,
               .spill_bytes = cubin->resources.spill_bytes,
-              .smem_static = cubin->resources.smem_static};
+              .smem_static = cubin->resources.smem_static,
+              .serialised = cubin->resources.serialised};
   memcpy(h.magic, magic, sizeof magic);
   memcpy(data, &h, sizeof h);
   memcpy(data + sizeof h, cubin->data, cubin->size);
@@ -62,6 +63,7 @@ bool fl4__cache_entry_decode(char *data, size_t size, const fl4__cache_key *key,
   if (h.sum_high != sum.high64 || h.sum_low != sum.low64) return false;
 
   memmove(data, data + sizeof h, h.cubin_size);
-  *cubin = (fl4__cubin){.data = data, .size = h.cubin_size, .resources = {h.registers, h.spill_bytes, h.smem_static}};
+  *cubin = (fl4__cubin){
+      .data = data, .size = h.cubin_size, .resources = {h.registers, h.spill_bytes, h.smem_static, h.serialised}};
   return true;
 }

@@ -43,7 +43,7 @@ typedef struct fl4__cuda_oracle {
 typedef struct fl4__cuda_device {
   fl4__device base;
   int ordinal;
-  char arch[16]; /* "sm_89" */
+  char arch[16]; /* what kernels are compiled for: "sm_90a" */
   fl4__cubin_cache *cache;
 
   /* Kernels are only ever added: readers walk the list without a lock. */

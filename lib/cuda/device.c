@@ -90,7 +90,7 @@ static fl4_status open_device(int ordinal, const fl4__device_config *config, fl4
   d->base.info = info;
   d->base.config = *config;
   d->ordinal = ordinal;
-  memcpy(d->arch, info.isa, sizeof d->arch);
+  fl4__nvrtc_arch(info.sm, d->arch);
   pthread_mutex_init(&d->build_lock, NULL);
   pthread_cond_init(&d->built, NULL);
   pthread_mutex_init(&d->debug_lock, NULL);

@@ -39,6 +39,7 @@ static fl4_status build_kernel(fl4__cuda_device *d, const fl4__build *build, fl4
 {
   char text[FL4__MAX_OPTIONS][FL4__OPTION_TEXT];
   const char *options[FL4__MAX_OPTIONS];
+  const fl4__family *family = build->variant.family;
   const int n = fl4__build_options(build, text);
   for (int i = 0; i < n; i++) options[i] = text[i];
 
@@ -48,7 +49,9 @@ static fl4_status build_kernel(fl4__cuda_device *d, const fl4__build *build, fl4
   int previous;
   fl4_status status = fl4__cuda_enter(d, &previous);
   if (status == FL4_OK) {
-    status = fl4__module_load(d, build->variant.family->source, options, n, &k->module);
+    status = fl4__module_load(d, family->source, options, n, &k->module);
+    if (status == FL4_OK)
+      status = fl4__resources_check(family->source, &k->module.resources, fl4__launch_registers(&build->variant));
     pthread_mutex_lock(fl4__cuda_load_lock());
     if (status == FL4_OK) status = set_up(d, k);
     pthread_mutex_unlock(fl4__cuda_load_lock());

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Launching a kernel on a stream; and, in debug contexts, looking at what it found. */
 #include "cuda/cuda_device.h"
+#include "cuda/tensor_map.h"
 #include "error.h"
 
 bool fl4__cuda_capturing(fl4__device *device, fl4_stream stream)
@@ -20,7 +21,12 @@ static fl4_status launch(const fl4__cuda_kernel *kernel, const fl4__geometry *ge
       .dynamicSmemBytes = (size_t)geometry->smem_bytes,
       .stream = stream,
   };
+  fl4_fwd_tma_params with_maps;
   void *args[] = {(void *)params};
+  if (geometry->tma_rows[0]) {
+    FL4_TRY(fl4__tensor_maps(&kernel->base.build, geometry, params, &with_maps));
+    args[0] = &with_maps;
+  }
   return fl4__cuda_status(cudaLaunchKernelExC(&config, (const void *)kernel->handle, args), "cudaLaunchKernelExC");
 }
 

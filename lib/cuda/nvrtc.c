@@ -147,6 +147,11 @@ fl4_status fl4__nvrtc_identify(fl4__nvrtc_identity *identity)
   return FL4_OK;
 }
 
+void fl4__nvrtc_arch(int sm, char arch[16])
+{
+  snprintf(arch, 16, "sm_%d%s", sm, sm == 90 ? "a" : "");
+}
+
 void fl4__cubin_free(fl4__cubin *cubin)
 {
   free(cubin->data);
@@ -168,11 +173,13 @@ static char *next_line(char **text)
  * One line of ptxas -v. With several entry functions each resource is the largest of any:
  *   ptxas         .     16 bytes stack frame, 12 bytes spill stores, 12 bytes spill loads
  *   ptxas info    : Used 255 registers, used 1 barriers, 16 bytes cumulative stack size, 1024 bytes smem
+ *   ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions are serialized due to …
  */
 static bool read_resources(const char *line, fl4__resources *resources)
 {
   if (strncmp(line, "ptxas info", 10) != 0 && strncmp(line, "ptxas    ", 9) != 0) return false;
   const char *stack = strstr(line, " bytes stack frame, "), *used = strstr(line, ": Used "), *smem;
+  const char *serialised = strstr(line, ": (C751"); /* and a digit */
   int stores, loads, registers, bytes;
   if (stack && sscanf(stack, " bytes stack frame, %d bytes spill stores, %d bytes", &stores, &loads) == 2) {
     if (stores + loads > resources->spill_bytes) resources->spill_bytes = stores + loads;
@@ -181,8 +188,22 @@ static bool read_resources(const char *line, fl4__resources *resources)
     smem = strstr(used, " bytes smem");
     while (smem && smem > used && smem[-1] >= '0' && smem[-1] <= '9') smem--;
     if (smem && sscanf(smem, "%d", &bytes) == 1 && bytes > resources->smem_static) resources->smem_static = bytes;
+  } else if (serialised) {
+    const int number = 7510 + serialised[7] - '0';
+    if (!resources->serialised || number < resources->serialised) resources->serialised = number;
   }
   return true;
+}
+
+fl4_status fl4__resources_check(const char *name, const fl4__resources *resources, int launch_registers)
+{
+  if (resources->serialised)
+    return fl4__fail(FL4_COMPILE_FAILED, "%s: the assembler serialises the matrix products (C%d)", name,
+                     resources->serialised);
+  if (resources->registers < launch_registers)
+    return fl4__fail(FL4_COMPILE_FAILED, "%s: the assembler gives a thread %d registers, must be at least %d", name,
+                     resources->registers, launch_registers);
+  return FL4_OK;
 }
 
 /* The compiler's log of a program, zero-terminated, or NULL for want of memory. */

@@ -17,7 +17,14 @@ typedef struct fl4__resources {
   int registers;   /* of a thread */
   int spill_bytes; /* spill stores + spill loads in the code, of a thread */
   int smem_static; /* shared memory without the dynamic part */
+  int serialised;  /* 7510 to 7519: how ptxas says that matrix products wait for each other, the least; or 0 */
 } fl4__resources;
+
+/*
+ * FL4_COMPILE_FAILED if code that was compiled from `name` must not run: its matrix products wait for each other, or a
+ * thread has not the registers that it needs at the launch.
+ */
+fl4_status fl4__resources_check(const char *name, const fl4__resources *resources, int launch_registers);
 
 /* One source file for the compiler. */
 typedef struct fl4__source {
@@ -45,6 +52,9 @@ extern const char *const fl4__nvrtc_options[];
 fl4_status fl4__nvrtc_compile(const fl4__log *log, const fl4__source *main_source, const fl4__source *headers,
                               int n_headers, const char *const *options, int n_options, const char *arch,
                               fl4__cubin *cubin);
+
+/* What kernels are compiled for on a GPU of compute capability `sm`: "sm_89"; sm_90 with the instructions that only it has. */
+void fl4__nvrtc_arch(int sm, char arch[16]);
 
 /* True once this process has opened NVRTC. Opens nothing. */
 bool fl4__nvrtc_loaded(void);

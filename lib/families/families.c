@@ -2,10 +2,22 @@
 /* All families. To add one: its kernel, its file here, one line below. */
 #include "families.h"
 
-#include <stddef.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 const fl4__family *const fl4__families[] = {
+    &fl4__family_fwd_wgmma,
     &fl4__family_fwd_mma,
     &fl4__family_host,
     NULL,
 };
+
+const char *fl4__because(char *why, const char *format, ...)
+{
+  if (!why) return format;
+  va_list ap;
+  va_start(ap, format);
+  vsnprintf(why, 160, format, ap);
+  va_end(ap);
+  return why;
+}

@@ -6,6 +6,10 @@
 #include "variant.h"
 
 extern const fl4__family fl4__family_fwd_mma;
+extern const fl4__family fl4__family_fwd_wgmma;
 extern const fl4__family fl4__family_host;
+
+/* What refuse() returns: the sentence in `why`, or, without one, its format, which is the same for all of its kind. */
+__attribute__((format(printf, 2, 3))) const char *fl4__because(char *why, const char *format, ...);
 
 #endif

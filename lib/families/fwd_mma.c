@@ -3,8 +3,7 @@
  * fwd_mma: cp.async, ldmatrix and mma.sync, for every GPU from sm_80 on. Its kernel is
  * kernels/fwd_mma.cu; the sizes computed here are those of kernels/fl4_config.cuh.
  */
-#include <stdarg.h>
-#include <stdio.h>
+#include <string.h>
 
 #include "families.h"
 
@@ -108,16 +107,6 @@ static int registers_allowed(const fl4__variant *v, const fl4_device_info *devic
   return n < 255 ? n : 255;
 }
 
-__attribute__((format(printf, 2, 3))) static const char *because(char *why, const char *format, ...)
-{
-  if (!why) return format;
-  va_list ap;
-  va_start(ap, format);
-  vsnprintf(why, 160, format, ap);
-  va_end(ap);
-  return why;
-}
-
 static int64_t blocks(const fl4__problem *p, int bm)
 {
   return p->B * p->Hq * fl4__ceil_div(p->Sq, bm);
@@ -129,27 +118,28 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
   const int slice = v->value[SLICE], splits = v->value[SPLITS], ctas = v->value[CTAS];
   if (p->dtype == FL4_DTYPE_FP32)
     return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
-  if (device->sm < 80) return because(why, "the GPU is sm_%d, needed is sm_80", device->sm);
-  if (warps % groups) return because(why, "warps=%d cannot be kgroups=%d groups", warps, groups);
+  if (device->sm < 80) return fl4__because(why, "the GPU is sm_%d, needed is sm_80", device->sm);
+  if (warps % groups) return fl4__because(why, "warps=%d cannot be kgroups=%d groups", warps, groups);
   const int sharing = warps / groups;
   if (bm != 16 * sharing && bm != 32 * sharing)
-    return because(why, "bm=%d over %d warps is %d rows a warp, must be 16 or 32", bm, sharing, bm / sharing);
+    return fl4__because(why, "bm=%d over %d warps is %d rows a warp, must be 16 or 32", bm, sharing, bm / sharing);
   if (bn % (groups * slice))
-    return because(why, "bn=%d is not a multiple of kgroups=%d times slice=%d", bn, groups, slice);
+    return fl4__because(why, "bn=%d is not a multiple of kgroups=%d times slice=%d", bn, groups, slice);
   if (v->value[WEAVE] && bn / groups / slice % 2)
-    return because(why, "weave=1 needs an even number of slices, bn=%d has %d", bn, bn / groups / slice);
+    return fl4__because(why, "weave=1 needs an even number of slices, bn=%d has %d", bn, bn / groups / slice);
   if (copies(v, p->D) > MOST_COPIES)
-    return because(why, "%d copies of a tile for each thread of warps=%d, at most %d", copies(v, p->D), warps,
-                   MOST_COPIES);
+    return fl4__because(why, "%d copies of a tile for each thread of warps=%d, at most %d", copies(v, p->D), warps,
+                        MOST_COPIES);
   const int smem = smem_bytes(v, p), need = registers_needed(v, p, device), may = registers_allowed(v, device);
   if (smem > device->smem_per_block)
-    return because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
+    return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
   if (ctas * (smem + SYSTEM_SMEM) > device->smem_per_sm)
-    return because(why, "ctas=%d blocks of %d bytes of shared memory do not fit %d", ctas, smem, device->smem_per_sm);
-  if (need > may) return because(why, "needs about %d registers a thread, may have %d", need, may);
+    return fl4__because(why, "ctas=%d blocks of %d bytes of shared memory do not fit %d", ctas, smem,
+                        device->smem_per_sm);
+  if (need > may) return fl4__because(why, "needs about %d registers a thread, may have %d", need, may);
   if (p->B * p->Hq > INT32_MAX / splits / fl4__max64(1, fl4__ceil_div(p->Sq, bm))) return "more than 2^31 blocks";
   if (splits > 1 && blocks(p, bm) * sharing > FL4_TICKET_BYTES / 4)
-    return because(why, "splits=%d for more than %d warps with rows", splits, FL4_TICKET_BYTES / 4);
+    return fl4__because(why, "splits=%d for more than %d warps with rows", splits, FL4_TICKET_BYTES / 4);
   return NULL;
 }
 
@@ -264,6 +254,7 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   g->blocks = p->B * p->Hq * g->row_tiles * v->value[SPLITS];
   g->threads = 32 * v->value[WARPS];
   g->smem_bytes = smem_bytes(v, p);
+  memset(g->tma_rows, 0, sizeof g->tma_rows);
   g->workspace_bytes = 0;
   if (v->value[SPLITS] > 1)
     g->workspace_bytes = FL4_TICKET_BYTES +

@@ -30,9 +30,20 @@ static fl4_status describe(const fl4_tuner *t, const fl4__final *f, fl4_wisdom_e
   return FL4_OK;
 }
 
+/*
+ * A tuning of another family than that of the built-in choice finds the best of that family, and never asks whether that is
+ * better than the choice: as wisdom it might replace a faster one.
+ */
+static bool is_of_choice(const fl4_tuner *t)
+{
+  fl4__variant choice;
+  return fl4__select(NULL, &t->family.problem, &t->family.device, &choice) == FL4_OK &&
+         choice.family == t->family.family;
+}
+
 fl4_status fl4__tune_wisdom_learn(const fl4_tuner *t, const fl4__final *f)
 {
-  if (t->options.no_wisdom || f->winner < 0 || f->n == 0) return FL4_OK;
+  if (t->options.no_wisdom || f->winner < 0 || f->n == 0 || !is_of_choice(t)) return FL4_OK;
   fl4_wisdom_entry entry = FL4_WISDOM_ENTRY_INIT;
   fl4_device_health health;
   fl4_cache_info cache = FL4_CACHE_INFO_INIT;

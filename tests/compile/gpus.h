@@ -47,13 +47,26 @@ static void find_device(void)
   device = gpu_of(sm ? atoi(sm) : 89);
 }
 
+/* Calls the body for each family of GPUs. */
+#define FOR_FAMILIES(family)                                                                                           \
+  for (const fl4__family *const *at_ = fl4__families, *family; (family = *at_); at_++)                                 \
+    if (family->device == FL4_DEVICE_CUDA)
+
+/* Whether a family has variants for a problem on `device`. */
+static bool is_for(const fl4__family *family, const fl4__problem *p)
+{
+  return family != &fl4__family_fwd_wgmma || (device.sm == 90 && p->aligned);
+}
+
 /* Compiles a source of kernels/ for `device`. */
 static fl4_status compile(const char *source, const char *const *options, int n, fl4__cubin *cubin)
 {
   fl4__sources sources;
+  char arch[16];
+  fl4__nvrtc_arch(device.sm, arch);
   fl4_status status = fl4__sources_load(NULL, NULL, source, &sources);
   if (status != FL4_OK) return status;
-  status = fl4__nvrtc_compile(NULL, &sources.main, sources.headers, sources.n_headers, options, n, device.isa, cubin);
+  status = fl4__nvrtc_compile(NULL, &sources.main, sources.headers, sources.n_headers, options, n, arch, cubin);
   fl4__sources_free(&sources);
   return status;
 }

@@ -1,14 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The default variants of fwd_mma, compiled by NVRTC for the architecture $FL4_TEST_SM: shared memory within the limits
- * of that GPU, and no spills where a multiprocessor has 100 KB of it, as on the L4. On the others the fastest variants
- * that were measured keep some loop variables in memory (docs/kernels.md). No GPU needed.
+ * The default variants of each family, compiled by NVRTC for the architecture $FL4_TEST_SM: shared memory within the
+ * limits of that GPU, code that may run, few spills. No GPU needed.
  */
 #include "gpus.h"
 
-static int most_spills(void)
+/*
+ * None where a multiprocessor has 100 KB of shared memory, as on the L4. On the others the fastest variants of fwd_mma that
+ * were measured keep some loop variables in memory (docs/kernels.md); of fwd_wgmma those of the thread that copies.
+ */
+static int most_spills(const fl4__family *family)
 {
+  if (family == &fl4__family_fwd_wgmma) return 64;
   return device.smem_per_sm == 100 * 1024 ? 0 : 256;
+}
+
+static void check_default_of(const fl4__family *family, const fl4__problem *p)
+{
+  fl4__variant forced, v;
+  ck_assert_fl4(fl4__variant_parse(family->name, &forced));
+  ck_assert_fl4(fl4__select(&forced, p, &device, &v));
+  fl4__geometry g;
+  v.family->geometry(&v, p, &device, &g);
+  ck_assert_int_le(g.smem_bytes, device.smem_per_block);
+
+  fl4__build build;
+  fl4__build_from(&v, p, false, &build);
+  char text[FL4__MAX_OPTIONS][FL4__OPTION_TEXT], name[FL4__VARIANT_TEXT];
+  const char *options[FL4__MAX_OPTIONS];
+  const int n = fl4__build_options(&build, text);
+  for (int i = 0; i < n; i++) options[i] = text[i];
+  fl4__cubin cubin = {0};
+  ck_assert_fl4(compile(v.family->source, options, n, &cubin));
+  fl4__variant_format(&v, name);
+  ck_assert_msg(cubin.resources.spill_bytes <= most_spills(family),
+                "%s D=%d mask=%d dtype=%d lse=%d on %s: %d bytes of spills, %d registers", name, (int)p->D, p->mask,
+                p->dtype, p->lse, device.isa, cubin.resources.spill_bytes, cubin.resources.registers);
+  ck_assert_fl4(fl4__resources_check(name, &cubin.resources, fl4__launch_registers(&v)));
+  ck_assert_int_gt(cubin.resources.registers, 32);
+  ck_assert_int_le(cubin.resources.registers * g.threads, device.registers_per_sm);
+  ck_assert_int_eq(cubin.resources.smem_static, 0);
+  fl4__cubin_free(&cubin);
 }
 
 static void check_default_lse(int64_t D, int mask, int dtype, int64_t B, int64_t S, bool aligned, bool lse)
@@ -17,27 +49,8 @@ static void check_default_lse(int64_t D, int mask, int dtype, int64_t B, int64_t
   memset(&p, 0, sizeof p);
   p.B = B, p.Hq = 16, p.Hkv = 16, p.Sq = S, p.Sk = S, p.D = D, p.mask = mask, p.dtype = dtype, p.aligned = aligned;
   p.lse = lse;
-  fl4__variant v;
-  ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
-  fl4__geometry g;
-  v.family->geometry(&v, &p, &device, &g);
-  ck_assert_int_le(g.smem_bytes, device.smem_per_block);
-
-  fl4__build build;
-  fl4__build_from(&v, &p, false, &build);
-  char text[FL4__MAX_OPTIONS][FL4__OPTION_TEXT], name[FL4__VARIANT_TEXT];
-  const char *options[FL4__MAX_OPTIONS];
-  const int n = fl4__build_options(&build, text);
-  for (int i = 0; i < n; i++) options[i] = text[i];
-  fl4__cubin cubin = {0};
-  ck_assert_fl4(compile(v.family->source, options, n, &cubin));
-  fl4__variant_format(&v, name);
-  ck_assert_msg(cubin.resources.spill_bytes <= most_spills(), "%s D=%d mask=%d on %s: %d bytes of spills, %d registers",
-                name, (int)D, mask, device.isa, cubin.resources.spill_bytes, cubin.resources.registers);
-  ck_assert_int_gt(cubin.resources.registers, 32);
-  ck_assert_int_le(cubin.resources.registers * g.threads, device.registers_per_sm);
-  ck_assert_int_eq(cubin.resources.smem_static, 0);
-  fl4__cubin_free(&cubin);
+  FOR_FAMILIES(family)
+  if (is_for(family, &p)) check_default_of(family, &p);
 }
 
 static void check_default(int64_t D, int mask, int dtype, int64_t B, int64_t S, bool aligned)
@@ -91,8 +104,12 @@ START_TEST(debug_build)
 {
   static const char *const options[] = {"-DFL4_D=64", "-DFL4_DEBUG=1", "-DFL4_CAUSAL=1"};
   fl4__cubin cubin = {0};
-  ck_assert_fl4(compile("fwd_mma.cu", options, 3, &cubin));
-  fl4__cubin_free(&cubin);
+  const fl4__problem aligned = {.aligned = 1};
+  FOR_FAMILIES(family)
+  if (is_for(family, &aligned)) {
+    ck_assert_fl4(compile(family->source, options, 3, &cubin));
+    fl4__cubin_free(&cubin);
+  }
 }
 END_TEST
 
@@ -139,20 +156,35 @@ START_TEST(limits_and_timer)
 }
 END_TEST
 
+enum { N_BAD = 17 };
+
 /* A configuration that the table does not allow is refused by the kernel itself, by name. */
 START_TEST(bad_configuration)
 {
   static const struct {
-    const char *options[2], *says;
+    const char *source, *options[2], *says;
   } bad[] = {
-      {{"-DFL4_D=12", "-DFL4_BN=64"}, "FL4_D:"},         {{"-DFL4_D=64", "-DFL4_BN=272"}, "FL4_BN:"},
-      {{"-DFL4_D=64", "-DFL4_BN=24"}, "FL4_SLICE:"},     {{"-DFL4_D=64", "-DFL4_SLICE=48"}, "FL4_SLICE:"},
-      {{"-DFL4_D=64", "-DFL4_BM=48"}, "FL4_BM:"},        {{"-DFL4_D=64", "-DFL4_STAGES=1"}, "FL4_STAGES:"},
-      {{"-DFL4_D=64", "-DFL4_WEAVE=1"}, "FL4_WEAVE:"},   {{"-DFL4_D=64", "-DFL4_KGROUPS=3"}, "FL4_KGROUPS:"},
-      {{"-DFL4_D=64", "-DFL4_SPLITS=0"}, "FL4_SPLITS:"}, {{"-DFL4_BN=64", "-DFL4_BM=64"}, "FL4_D:"},
+      {"fwd_mma.cu", {"-DFL4_D=12", "-DFL4_BN=64"}, "FL4_D:"},
+      {"fwd_mma.cu", {"-DFL4_D=64", "-DFL4_BN=272"}, "FL4_BN:"},
+      {"fwd_mma.cu", {"-DFL4_D=64", "-DFL4_BN=24"}, "FL4_SLICE:"},
+      {"fwd_mma.cu", {"-DFL4_D=64", "-DFL4_SLICE=48"}, "FL4_SLICE:"},
+      {"fwd_mma.cu", {"-DFL4_D=64", "-DFL4_BM=48"}, "FL4_BM:"},
+      {"fwd_mma.cu", {"-DFL4_D=64", "-DFL4_STAGES=1"}, "FL4_STAGES:"},
+      {"fwd_mma.cu", {"-DFL4_D=64", "-DFL4_WEAVE=1"}, "FL4_WEAVE:"},
+      {"fwd_mma.cu", {"-DFL4_D=64", "-DFL4_KGROUPS=3"}, "FL4_KGROUPS:"},
+      {"fwd_mma.cu", {"-DFL4_D=64", "-DFL4_SPLITS=0"}, "FL4_SPLITS:"},
+      {"fwd_mma.cu", {"-DFL4_BN=64", "-DFL4_BM=64"}, "FL4_D:"},
+      {"fwd_wgmma.cu", {"-DFL4_D=12", "-DFL4_BN=64"}, "FL4_D:"},
+      {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_GROUPS=5"}, "FL4_GROUPS:"},
+      {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_BN=24"}, "FL4_BN:"},
+      {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_STAGES=1"}, "FL4_STAGES:"},
+      {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_QBUF=3"}, "FL4_QBUF:"},
+      {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_SCHED=3"}, "FL4_SCHED:"},
+      {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_ALIGNED=0"}, "FL4_ALIGNED:"},
   };
+  ck_assert_int_eq(sizeof bad / sizeof *bad, N_BAD);
   fl4__cubin cubin = {0};
-  ck_assert_fl4_fails(compile("fwd_mma.cu", bad[_i].options, 2, &cubin), FL4_COMPILE_FAILED, bad[_i].says);
+  ck_assert_fl4_fails(compile(bad[_i].source, bad[_i].options, 2, &cubin), FL4_COMPILE_FAILED, bad[_i].says);
 }
 END_TEST
 
@@ -170,7 +202,7 @@ static Suite *suite(void)
   tcase_add_test(defaults, debug_build);
   tcase_add_test(defaults, oracle);
   tcase_add_test(defaults, limits_and_timer);
-  tcase_add_loop_test(defaults, bad_configuration, 0, 10);
+  tcase_add_loop_test(defaults, bad_configuration, 0, N_BAD);
   suite_add_tcase(s, defaults);
   return s;
 }

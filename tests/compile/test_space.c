@@ -18,10 +18,11 @@ enum {
 /*
  * Bytes of spill stores and loads in a thread's unrolled code. None where a multiprocessor has 100 KB of shared
  * memory, as on the L4. Elsewhere 32 registers put away and fetched once, an eighth of all: the larger tiles that
- * fit there come nearer to the limit than fwd_mma's registers_needed() can tell.
+ * fit there come nearer to the limit than fwd_mma's registers_needed() can tell. Of fwd_wgmma few, for they are in its loop.
  */
-static int most_spills(void)
+static int most_spills(const fl4__family *family)
 {
+  if (family == &fl4__family_fwd_wgmma) return 64;
   return device.smem_per_sm == 100 * 1024 ? 0 : 512;
 }
 
@@ -80,11 +81,6 @@ static uint64_t seed_of(int test)
   return (uint64_t)setting("FL4_TEST_SEED", DEFAULT_SEED) << 32 | (uint64_t)device.sm << 20 | (uint64_t)test;
 }
 
-/* Calls the body for each family of GPUs. */
-#define FOR_FAMILIES(family)                                                                                           \
-  for (const fl4__family *const *at_ = fl4__families, *family; (family = *at_); at_++)                                 \
-    if (family->device == FL4_DEVICE_CUDA)
-
 /* Reasons to refuse, with # for each number, and how often they came. */
 static struct reasons {
   char text[16][160];
@@ -113,6 +109,8 @@ static void count_reason(const char *why)
   reasons.count[i]++;
 }
 
+#define WGMMA(groups, bn, stages, qbuf, sched)                                                                         \
+  "fwd_wgmma:groups=" #groups ",bn=" #bn ",stages=" #stages ",qbuf=" #qbuf ",pingpong=0,sched=" #sched
 #define MMA(bm, bn, warps, stages, qreg, slice, weave, kgroups, splits, ctas)                                          \
   "fwd_mma:bm=" #bm ",bn=" #bn ",warps=" #warps ",stages=" #stages ",qreg=" #qreg ",slice=" #slice ",weave=" #weave    \
   ",kgroups=" #kgroups ",splits=" #splits ",ctas=" #ctas
@@ -143,6 +141,12 @@ static const struct {
     {"more than 2^31 blocks", MMA(16, 64, 1, 2, 1, 16, 0, 1, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1 << 20, 1 << 20},
     {"splits=2 for more than 4096 warps with rows", MMA(64, 64, 4, 2, 1, 16, 0, 1, 2, 1), 64, 90, 0, FL4_DTYPE_FP16, 1,
      1 << 17},
+    {"GPU kernels take fp16", "fwd_wgmma", 64, 90, 0, FL4_DTYPE_FP32, 1, 64},
+    {"the GPU is sm_100, needed is sm_90", "fwd_wgmma", 64, 100, 0, FL4_DTYPE_FP16, 1, 64},
+    {"the GPU is sm_89, needed is sm_90", "fwd_wgmma", 64, 89, 0, FL4_DTYPE_FP16, 1, 64},
+    {"bytes of shared memory, a block may have", WGMMA(2, 128, 2, 2, 1), 192, 90, 0, FL4_DTYPE_FP16, 1, 64},
+    {"registers a thread, may have", WGMMA(4, 128, 2, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1, 64},
+    {"more than 2^31 row tiles", WGMMA(1, 64, 2, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1 << 20, 1 << 20},
 };
 enum { N_REFUSALS = sizeof refusals / sizeof *refusals };
 
@@ -156,6 +160,21 @@ START_TEST(refusal)
   fl4__variant forced, v;
   ck_assert_fl4(fl4__variant_parse(refusals[_i].variant, &forced));
   ck_assert_fl4_fails(fl4__select(&forced, &p, &gpu, &v), FL4_UNSUPPORTED, refusals[_i].words);
+}
+END_TEST
+
+/* Of the problem, whatever the variant. */
+START_TEST(refused_problems)
+{
+  static const char *const words[] = {"rows are not aligned", "there are no keys"};
+  const fl4_device_info gpu = gpu_of(90);
+  for (int i = 0; i < 2; i++) {
+    fl4__problem p = problem_of(64, i == 0 ? 4 : 0);
+    if (i == 1) p.Sk = 0;
+    fl4__variant forced, v;
+    ck_assert_fl4(fl4__variant_parse("fwd_wgmma", &forced));
+    ck_assert_fl4_fails(fl4__select(&forced, &p, &gpu, &v), FL4_UNSUPPORTED, words[i]);
+  }
 }
 END_TEST
 
@@ -203,6 +222,7 @@ START_TEST(table)
     for (int d = 0; d < N_HEAD_DIMS; d++)
       for (int kind = 0; kind < KINDS; kind++) {
         const fl4__problem p = problem_of(head_dims[d], kind);
+        if (!is_for(family, &p)) continue;
         const int before = valid;
         for (int i = 0; i < DRAWS; i++, all++) {
           const fl4__variant v = draw_point(family, &state);
@@ -251,10 +271,12 @@ static void check_resources(const fl4__variant *v, const fl4__problem *p)
   fl4__build_from(v, p, false, &build);
   char text[FL4__MAX_OPTIONS][FL4__OPTION_TEXT], line[160 + FL4__MAX_OPTIONS * FL4__OPTION_TEXT] = "";
   const char *options[FL4__MAX_OPTIONS];
+  char arch[16];
+  fl4__nvrtc_arch(device.sm, arch);
   int n = fl4__build_options(&build, text);
   ck_assert_int_lt(n, FL4__MAX_OPTIONS);
   snprintf(text[n++], FL4__OPTION_TEXT, "-DFL4_EXPECT_SMEM=%d", (int)g.smem_bytes);
-  int length = snprintf(line, sizeof line, "nvcc -cubin -std=c++17 -Xptxas -v -arch=%s", device.isa);
+  int length = snprintf(line, sizeof line, "nvcc -cubin -std=c++17 -Xptxas -v -arch=%s", arch);
   for (int i = 0; i < n; i++) {
     options[i] = text[i];
     length += snprintf(line + length, sizeof line - (size_t)length, " %s", text[i]);
@@ -272,8 +294,9 @@ static void check_resources(const fl4__variant *v, const fl4__problem *p)
                 line, r.registers, (int)g.threads, ctas);
   ck_assert_msg(smem <= device.smem_per_block && ctas * (smem + SYSTEM_SMEM) <= device.smem_per_sm,
                 "%s\n%d bytes of shared memory, %d blocks", line, smem, ctas);
-  ck_assert_msg(r.spill_bytes <= most_spills(), "%s\n%d bytes of spills, %d registers; may have %d bytes", line,
-                r.spill_bytes, r.registers, most_spills());
+  ck_assert_msg(r.spill_bytes <= most_spills(v->family), "%s\n%d bytes of spills, %d registers; may have %d bytes",
+                line, r.spill_bytes, r.registers, most_spills(v->family));
+  ck_assert_fl4(fl4__resources_check(line, &r, fl4__launch_registers(v)));
 }
 
 /* Each head dimension and each value of each parameter comes in turn; the rest is drawn, from all that is valid. */
@@ -282,7 +305,9 @@ START_TEST(sample)
   FOR_FAMILIES(family)
   {
     uint64_t state = seed_of(1 + _i);
-    const fl4__problem p = problem_of(head_dims[_i % N_HEAD_DIMS], (int)draw(&state, KINDS));
+    fl4__problem p = problem_of(head_dims[_i % N_HEAD_DIMS], (int)draw(&state, KINDS));
+    if (!is_for(family, &p)) p.aligned = 1;
+    if (!is_for(family, &p)) continue;
     fl4__variant v;
     /* There may be no such value for this head dimension. */
     ck_assert(draw_valid(family, &p, wanted_of(family, _i), &state, &v) || draw_valid(family, &p, -1, &state, &v));
@@ -301,6 +326,10 @@ START_TEST(kernel_knows_its_smem)
   fl4__cubin_free(&cubin);
   const char *const other[] = {options[0], options[1], options[2], options[4]};
   ck_assert_fl4_fails(compile("fwd_mma.cu", other, 4, &cubin), FL4_COMPILE_FAILED, "FL4_EXPECT_SMEM");
+  /* Three groups' query tiles, two stages of keys and values, and the barriers: checked before it is assembled. */
+  static const char *const wgmma[] = {"-DFL4_D=64", "-DFL4_GROUPS=3", "-DFL4_QBUF=1", "-DFL4_BN=64",
+                                      "-DFL4_EXPECT_SMEM=58367"};
+  ck_assert_fl4_fails(compile("fwd_wgmma.cu", wgmma, 5, &cubin), FL4_COMPILE_FAILED, "FL4_EXPECT_SMEM");
 }
 END_TEST
 
@@ -314,6 +343,7 @@ static Suite *suite(void)
   tcase_set_timeout(t, 120);
   tcase_add_unchecked_fixture(t, find_device, NULL);
   tcase_add_loop_test(t, refusal, 0, N_REFUSALS);
+  tcase_add_test(t, refused_problems);
   tcase_add_test(t, table);
   tcase_add_test(t, kernel_knows_its_smem);
   tcase_add_loop_test(t, sample, 0, samples);

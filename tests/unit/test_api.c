@@ -262,6 +262,43 @@ START_TEST(small_result_structs)
 }
 END_TEST
 
+static int32_t aligned(const fl4_attention_args *a)
+{
+  fl4_plan_info info = FL4_PLAN_INFO_INIT;
+  ck_assert_fl4(fl4_attention_plan_info(ctx, a, &info));
+  return info.aligned;
+}
+
+/* Rows that begin at multiples of 16 bytes, and less than 2^40 bytes further; where there is but one, it is not asked. */
+START_TEST(aligned_rows)
+{
+  const int64_t far = INT64_C(1) << 39; /* elements of 2 bytes */
+  fl4_attention_args a = good_args();
+  a.q = a.k = a.v = NULL, a.o = NULL, a.lse = NULL;
+  int64_t *const strides[] = {a.q_stride, a.k_stride, a.v_stride, a.o_stride};
+  ck_assert_int_eq(aligned(&a), 1);
+  for (int i = 0; i < 4; i++)
+    for (int n = 0; n < 3; n++) {
+      int64_t *stride = strides[i];
+      stride[0] = 1 << 20, stride[1] = 1 << 10, stride[2] = 64;
+      stride[n] += 8;
+      ck_assert_int_eq(aligned(&a), 1);
+      stride[n] -= 4;
+      ck_assert_int_eq(aligned(&a), 0);
+      stride[n] = far - 8;
+      ck_assert_int_eq(aligned(&a), 1);
+      stride[n] = far;
+      ck_assert_int_eq(aligned(&a), 0);
+      stride[0] = stride[1] = stride[2] = 0;
+    }
+  a.B = 1;
+  a.k_stride[0] = far + 1, a.k_stride[1] = 1 << 10, a.k_stride[2] = 64;
+  ck_assert_int_eq(aligned(&a), 1);
+  a.q = (const void *)8;
+  ck_assert_int_eq(aligned(&a), 0);
+}
+END_TEST
+
 START_TEST(check_arguments)
 {
   fl4_problem p = FL4_PROBLEM_INIT;
@@ -391,6 +428,7 @@ static Suite *make_suite(void)
   tcase_add_test(c, forward_workspace);
   tcase_add_test(c, query_arguments);
   tcase_add_test(c, small_result_structs);
+  tcase_add_test(c, aligned_rows);
   tcase_add_test(c, check_arguments);
   tcase_add_test(c, oracle_arguments);
   tcase_add_test(c, context_query_arguments);

@@ -31,7 +31,7 @@ static const char *entry_path(const fl4__cache_key *key)
 /* What a key's cubin is in these tests: bytes, size and resources all follow from the key. */
 static fl4__cubin cubin_of(const fl4__cache_key *key, size_t size)
 {
-  fl4__cubin cubin = {malloc(size), size, {(int)key->low, (int)(key->low >> 8), (int)size}};
+  fl4__cubin cubin = {malloc(size), size, {(int)key->low, (int)(key->low >> 8), (int)size, (int)key->low % 7}};
   for (size_t i = 0; i < size; i++) ((uint8_t *)cubin.data)[i] = (uint8_t)(key->low * 31 + i * 7 + i / 251);
   return cubin;
 }

@@ -2,8 +2,8 @@
 /* The real families' tables: what variant.c and select.c rely on. */
 #include <flashl4/flashl4.h>
 
+#include "families/families.h"
 #include "fl4_test.h"
-#include "variant.h"
 
 /* Every family in turn. */
 #define FOR_FAMILIES(f) for (const fl4__family *const *at = fl4__families, *f; (f = *at) != NULL; at++)
@@ -79,6 +79,171 @@ START_TEST(longest_texts_fit)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- fwd_wgmma */
+
+static fl4_device_info h200(void)
+{
+  fl4_device_info d = FL4_DEVICE_INFO_INIT;
+  d.kind = FL4_DEVICE_CUDA, d.sm = 90, d.multiprocessors = 132;
+  d.smem_per_block = 227 << 10, d.smem_per_sm = 228 << 10;
+  d.registers_per_sm = 65536, d.l2_bytes = 60 << 20;
+  strcpy(d.isa, "sm_90");
+  return d;
+}
+
+/* As a call with rows that are aligned would be seen. */
+static fl4__problem problem_of(const char *line)
+{
+  fl4_problem p = FL4_PROBLEM_INIT;
+  fl4__problem problem;
+  ck_assert_fl4(fl4_problem_parse(line, &p));
+  memset(&problem, 0, sizeof problem);
+  problem.B = p.B, problem.Hq = p.Hq, problem.Hkv = p.Hkv, problem.Sq = p.Sq, problem.Sk = p.Sk, problem.D = p.D;
+  problem.dtype = p.dtype, problem.mask = p.mask, problem.lse = p.lse, problem.aligned = p.layout != FL4_LAYOUT_ODD;
+  return problem;
+}
+
+static fl4__geometry geometry_of(const char *line, const char *variant)
+{
+  const fl4__problem p = problem_of(line);
+  const fl4_device_info device = h200();
+  fl4__variant forced, v;
+  fl4__geometry g;
+  memset(&g, 0, sizeof g);
+  ck_assert_fl4(fl4__variant_parse(variant, &forced));
+  ck_assert_fl4(fl4__select(&forced, &p, &device, &v));
+  v.family->geometry(&v, &p, &device, &g);
+  return g;
+}
+
+/* A choice can run, stands for itself, fills small grids, and deals row tiles out where there are more than blocks. */
+static void check_choice(const fl4__problem *p)
+{
+  enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED };
+  const fl4_device_info device = h200();
+  const fl4__family *f = &fl4__family_fwd_wgmma;
+  const int64_t heads = p->B * p->Hq;
+  char text[FL4__VARIANT_TEXT], why[160];
+  fl4__variant v, canonical;
+  memset(&v, 0, sizeof v);
+  v.family = f;
+  f->choose(&v, p, &device);
+  fl4__variant_format(&v, text);
+  const char *reason = f->refuse(&v, p, &device, why);
+  ck_assert_msg(!reason, "%s: %s", text, reason);
+  ck_assert_fl4(fl4__variant_parse(text, &canonical)); /* values of the table only */
+  f->canonical(&canonical, p, &device);
+  ck_assert_mem_eq(&v, &canonical, sizeof v);
+  const bool small = heads * fl4__ceil_div(p->Sq, 64) <= 132;
+  const bool one_tile = heads * fl4__ceil_div(p->Sq, 64 * v.value[GROUPS]) <= 132;
+  if (small) ck_assert_int_eq(v.value[GROUPS], 1);
+  ck_assert_msg(v.value[SCHED] == (one_tile ? 0 : p->mask == FL4_MASK_CAUSAL ? 2 : 1), "%s", text);
+}
+
+START_TEST(choices_of_fwd_wgmma)
+{
+  static const int64_t rows[] = {1, 64, 65, 132 * 64, 132 * 64 + 1}, heads[] = {1, 8, 133, 4096};
+  for (int D = 8; D <= 256; D += 8)
+    for (int kind = 0; kind < 8; kind++)
+      for (int i = 0; i < 5 * 4; i++)
+        for (int64_t Sk = 64; Sk <= 1 << 20; Sk *= 2) {
+          const fl4__problem p = {.B = 1,
+                                  .Hq = heads[i % 4],
+                                  .Hkv = heads[i % 4],
+                                  .Sq = rows[i / 4],
+                                  .Sk = Sk - 1,
+                                  .D = D,
+                                  .dtype = kind & 1 ? FL4_DTYPE_BF16 : FL4_DTYPE_FP16,
+                                  .mask = kind & 2 ? FL4_MASK_CAUSAL : FL4_MASK_NONE,
+                                  .aligned = 1,
+                                  .lse = kind >> 2};
+          check_choice(&p);
+        }
+}
+END_TEST
+
+/* Else the next family takes the call. */
+START_TEST(others_take_what_fwd_wgmma_does_not)
+{
+  static const char *const lines[] = {"hq4sq64d64:odd", "hq4sq64sk0d64", "hq4sq64d64"};
+  for (int i = 0; i < 3; i++) {
+    const fl4__problem p = problem_of(lines[i]);
+    fl4_device_info device = h200();
+    if (i == 2) device.sm = 100;
+    fl4__variant v;
+    ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
+    ck_assert_str_eq(v.family->name, "fwd_mma");
+    fl4__geometry g = {.tma_rows = {1, 2, 3}};
+    v.family->geometry(&v, &p, &device, &g);
+    ck_assert(g.tma_rows[0] == 0 && g.tma_rows[1] == 0 && g.tma_rows[2] == 0);
+  }
+}
+END_TEST
+
+START_TEST(geometry_of_fwd_wgmma)
+{
+  fl4__geometry g =
+      geometry_of("b4hq16sq4000d128:causal", "fwd_wgmma:groups=2,bn=96,stages=2,qbuf=2,pingpong=1,sched=2");
+  ck_assert_int_eq(g.blocks, 132);
+  ck_assert_int_eq(g.threads, 384);
+  ck_assert_int_eq(g.row_tiles, 32);
+  ck_assert_int_eq(g.smem_bytes, (2 * 2 * 64 + 2 * 2 * 96) * 256 + 1024);
+  ck_assert(g.tma_rows[0] == 64 && g.tma_rows[1] == 96 && g.tma_rows[2] == 96);
+  ck_assert_int_eq(g.workspace_bytes, FL4_TICKET_BYTES);
+  ck_assert_int_eq(g.section_heads, 16); /* 2 MB each */
+
+  g = geometry_of("b4hq16sq4000d72", "fwd_wgmma:groups=3,bn=64,stages=3,qbuf=1,pingpong=1,sched=1");
+  ck_assert_int_eq(g.blocks, 132);
+  ck_assert_int_eq(g.threads, 512);
+  ck_assert_int_eq(g.row_tiles, 21);
+  ck_assert_int_eq(g.smem_bytes, (3 * 64 + 2 * 3 * 64) * 256 + 1024); /* two pages of 64 columns */
+  ck_assert_int_eq(g.workspace_bytes, 0);
+  ck_assert_int_eq(g.section_heads, 1);
+
+  g = geometry_of("b4hq16sq4000d64", "fwd_wgmma:groups=1,bn=48,stages=2,qbuf=1,pingpong=0,sched=0");
+  ck_assert_int_eq(g.blocks, 64 * 63);
+  ck_assert_int_eq(g.workspace_bytes, 0);
+  g = geometry_of("hq4sq4000d64", "fwd_wgmma:groups=3,bn=48,stages=2,qbuf=1,pingpong=0,sched=1");
+  ck_assert_int_eq(g.blocks, 84); /* as many as there are tiles */
+}
+END_TEST
+
+/* A power of two of query heads, whose keys and values are some 32 MB, and no more than there are. */
+START_TEST(sections_of_fwd_wgmma)
+{
+  static const struct {
+    const char *line;
+    int heads;
+  } cases[] = {
+      {"b4hq16sq4096d64:causal", 32}, {"b4hq16sq4096d128:causal", 16},     {"b4hq16sq4096d256:causal", 8},
+      {"b4hq16sq6000d128:causal", 8}, {"b4hq16sq512d64:causal", 64},       {"b3hq11sq512d64:causal", 32},
+      {"hq8sq131072d256:causal", 1},  {"b4hq32hkv8sq4096d128:causal", 64}, {"b4hq32hkv8sq16384d128:causal", 16},
+      {"hq1sq64sk1d8:causal", 1},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    ck_assert_msg(geometry_of(cases[i].line, "fwd_wgmma").section_heads == cases[i].heads, "%s: %d", cases[i].line,
+                  (int)geometry_of(cases[i].line, "fwd_wgmma").section_heads);
+}
+END_TEST
+
+/* As many registers as the groups ask for are there, if each thread gets these at the launch. */
+START_TEST(registers_of_fwd_wgmma)
+{
+  static const int pool[] = {0, 240 + 40, 2 * 232 + 40, 3 * 160 + 32, 4 * 112 + 32}; /* wgmma_config.cuh */
+  const fl4__family *f = &fl4__family_fwd_wgmma;
+  fl4__variant v;
+  memset(&v, 0, sizeof v);
+  v.family = f;
+  for (int groups = 1; groups <= 4; groups++) {
+    v.value[0] = groups;
+    const int each = f->launch_registers(&v);
+    ck_assert_int_ge(each * (groups + 1), pool[groups]);
+    ck_assert_int_lt((each - 1) * (groups + 1), pool[groups]);
+    ck_assert_int_le((each + 7) / 8 * 8 * 128 * (groups + 1), 65536);
+  }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
   Suite *suite = suite_create("families");
@@ -86,6 +251,11 @@ static Suite *make_suite(void)
   tcase_add_test(c, tables_are_well_formed);
   tcase_add_test(c, longest_texts_fit);
   tcase_add_test(c, variants_fit_everywhere);
+  tcase_add_test(c, choices_of_fwd_wgmma);
+  tcase_add_test(c, others_take_what_fwd_wgmma_does_not);
+  tcase_add_test(c, geometry_of_fwd_wgmma);
+  tcase_add_test(c, sections_of_fwd_wgmma);
+  tcase_add_test(c, registers_of_fwd_wgmma);
   suite_add_tcase(suite, c);
   return suite;
 }

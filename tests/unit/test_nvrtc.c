@@ -88,6 +88,55 @@ START_TEST(spills_are_seen)
 }
 END_TEST
 
+/* The instructions that only sm_90a has; REDO touches the result of a product before it is waited for. */
+static const char warpgroups[] =
+    "extern \"C\" __global__ void k(float *p, unsigned long long a, unsigned long long b) {\n"
+    "  float d[4] = {p[0], p[1], p[2], p[3]};\n"
+    "  asm volatile(\"wgmma.fence.sync.aligned;\");\n"
+    "  for (int i = 0; i < 4; i++) {\n"
+    "    asm volatile(\"wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%0, %1, %2, %3}, %4, %5, 1, 1, 1, 0, 0;\"\n"
+    "                 : \"+f\"(d[0]), \"+f\"(d[1]), \"+f\"(d[2]), \"+f\"(d[3]) : \"l\"(a), \"l\"(b));\n"
+    "    if (REDO) d[0] *= 2;\n"
+    "  }\n"
+    "  asm volatile(\"wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;\");\n"
+    "  p[threadIdx.x] = d[0] + d[1] + d[2] + d[3];\n"
+    "}\n";
+
+START_TEST(serialised_products_are_seen)
+{
+  static const char *const redo[] = {"-DREDO=0", "-DREDO=1"};
+  const fl4__source source = {"test.cu", warpgroups};
+  char arch[16];
+  fl4__nvrtc_arch(90, arch);
+  ck_assert_str_eq(arch, "sm_90a");
+  for (int i = 0; i < 2; i++) {
+    fl4__cubin cubin;
+    memset(&heard, 0, sizeof heard);
+    ck_assert_fl4(fl4__nvrtc_compile(&log_, &source, NULL, 0, &redo[i], 1, arch, &cubin));
+    ck_assert_msg(i ? cubin.resources.serialised / 10 == 751 : cubin.resources.serialised == 0, "REDO=%d: C%d", i,
+                  cubin.resources.serialised);
+    ck_assert_int_eq(heard.count[FL4_LOG_INFO], 0);
+    fl4__cubin_free(&cubin);
+  }
+  fl4__nvrtc_arch(89, arch);
+  ck_assert_str_eq(arch, "sm_89");
+  fl4__nvrtc_arch(100, arch);
+  ck_assert_str_eq(arch, "sm_100");
+}
+END_TEST
+
+START_TEST(code_that_must_not_run)
+{
+  fl4__resources r = {.registers = 168};
+  ck_assert_fl4(fl4__resources_check("k.cu", &r, 168));
+  ck_assert_fl4_fails(fl4__resources_check("k.cu", &r, 169), FL4_COMPILE_FAILED,
+                      "k.cu: the assembler gives a thread 168 registers, must be at least 169");
+  r.serialised = 7512;
+  ck_assert_fl4_fails(fl4__resources_check("k.cu", &r, 0), FL4_COMPILE_FAILED,
+                      "k.cu: the assembler serialises the matrix products (C7512)");
+}
+END_TEST
+
 /* Of several entry functions each resource is the largest, wherever it stands. */
 START_TEST(several_entries)
 {
@@ -320,6 +369,8 @@ static Suite *suite(void)
   tcase_add_test(t, identify);
   tcase_add_loop_test(t, every_architecture, 0, N_ARCHS);
   tcase_add_test(t, spills_are_seen);
+  tcase_add_test(t, serialised_products_are_seen);
+  tcase_add_test(t, code_that_must_not_run);
   tcase_add_test(t, several_entries);
   tcase_add_test(t, warnings_are_logged);
   tcase_add_test(t, compile_errors);

@@ -455,6 +455,42 @@ START_TEST(workspaces)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- two families */
+
+static size_t known(void)
+{
+  return fl4_wisdom_count(ctx);
+}
+
+static double us_of_any(const fl4__variant *v)
+{
+  return 1000 + fake_hash_of(v) % 100;
+}
+
+/*
+ * The family of the built-in choice is tuned, or the one that is named. Whether another family's best beats the choice is not
+ * asked, so that it does not become wisdom.
+ */
+START_TEST(two_families)
+{
+  static const char *const families[] = {NULL, "fwd_wgmma", "fwd_mma"};
+  fl4_context_destroy(&ctx);
+  fake.sm = 90, fake.smem = 227 << 10, fake.us = us_of_any;
+  ctx = fake_context();
+  ck_assert_fl4(fl4_wisdom_forget(ctx));
+  problem = problem_of("hq8sq200d64:causal");
+  options.max_evaluations = 40, options.no_wisdom = 0, options.family = families[_i];
+  ck_assert_fl4(tune());
+  const char *family = _i == 2 ? "fwd_mma:" : "fwd_wgmma:";
+  for (int i = 0; i < report.n_candidates; i++)
+    ck_assert_msg(strncmp(candidates[i].variant, family, strlen(family)) == 0, "%s", candidates[i].variant);
+  ck_assert(strncmp(report.variant, family, strlen(family)) == 0 && report.failed == 0);
+  ck_assert_int_ge(report.n_candidates, 40);
+  ck_assert_uint_eq(known(), _i == 2 ? 0 : 1);
+  ck_assert_int_gt(atomic_load(&fake_shared), 0); /* blocks that share a workspace */
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
   Suite *s = suite_create("tune_fake");
@@ -479,6 +515,7 @@ static Suite *make_suite(void)
   tcase_add_test(tc, same_code_is_timed_once);
   tcase_add_test(tc, same_code_launched_otherwise);
   tcase_add_test(tc, workspaces);
+  tcase_add_loop_test(tc, two_families, 0, 3);
   suite_add_tcase(s, tc);
   return s;
 }

@@ -25,6 +25,7 @@ static void setup(void)
   problem = problem_of("hq1sq20sk40d16");
   options = (fl4_tune_options)FL4_TUNE_OPTIONS_INIT;
   options.no_wisdom = 1, options.max_evaluations = EVALUATIONS, options.seed = 3;
+  options.family = "fwd_mma"; /* a large space */
   options.log = file;
   fake.us = us;
 }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "families/families.h"
 #include "wisdom_data.h"
 
 /* ---------------------------------------------------------------- what it changes */
@@ -167,7 +168,7 @@ static void *read_on(void *user)
     fl4_match match;
     if (!fl4__wisdom_find(ctx->wisdom, &p, &ctx->device->info, &v, &match)) continue;
     atomic_fetch_add(&found, 1);
-    if (v.family != fl4__families[1] || fl4__variant_get(&v, "bm") != 24 || match == FL4_MATCH_NONE)
+    if (v.family != &fl4__family_host || fl4__variant_get(&v, "bm") != 24 || match == FL4_MATCH_NONE)
       atomic_fetch_add(&torn, 1);
   }
   return NULL;

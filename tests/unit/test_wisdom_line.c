@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A line of wisdom: what it says, what is stale, and that no damage gets through. */
 #include "util/random.h"
+#include "families/families.h"
 #include "wisdom_data.h"
 
 /* ---------------------------------------------------------------- lines */
@@ -16,7 +17,7 @@ START_TEST(a_line_says_all)
           "\"budget\":\"patient\",\"evaluations\":64,\"improved\":1,\"p50_us\":12.5,\"default_us\":25.0,"
           "\"max_error\":0.001,\"mode\":\"graph\",\"date\":\"2026-11-22T12:00:00Z\",\"space\":\"%016llx\","
           "\"source\":\"0000000000000000\",\"kernel\":\"fedcba9876543210\",\"driver\":\"580.65.06\",\"nvrtc\":13000",
-          (unsigned long long)fl4__space_hash(fl4__families[1]))));
+          (unsigned long long)fl4__space_hash(&fl4__family_host))));
 }
 END_TEST
 
@@ -170,7 +171,7 @@ static void ck_assert_choices_run(void)
     fl4_match match;
     char why[160];
     if (fl4__wisdom_find(ctx->wisdom, &p, &ctx->device->info, &v, &match))
-      ck_assert(v.family == fl4__families[1] && !v.family->refuse(&v, &p, &ctx->device->info, why));
+      ck_assert(v.family == &fl4__family_host && !v.family->refuse(&v, &p, &ctx->device->info, why));
   }
 }
 

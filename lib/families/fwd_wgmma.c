@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fwd_wgmma: bulk copies and matrix products of warpgroups, for sm_90. Its kernel is kernels/fwd_wgmma.cu; the
+ * sizes computed here are those of kernels/wgmma_config.cuh.
+ */
+#include "families.h"
+
+enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, N_PARAMS };
+enum { ONE_TILE, IN_TURN, BY_TICKET }; /* values of SCHED */
+
+static const fl4__param params[N_PARAMS] = {
+    [GROUPS] = {"groups", "warpgroups that compute, 64 query rows each", 4, {1, 2, 3, 4}, false},
+    [BN] = {"bn", "keys of a tile", 10, {48, 64, 80, 96, 112, 128, 144, 160, 176, 192}, false},
+    [STAGES] = {"stages", "key tiles, and value tiles, in shared memory at a time", 3, {2, 3, 4}, false},
+    [QBUF] = {"qbuf", "query tiles in shared memory at a time", 2, {1, 2}, false},
+    [PINGPONG] = {"pingpong", "1: the groups take turns at the matrix pipe", 2, {0, 1}, true},
+    [SCHED] = {"sched", "row tiles of a block: 0 one, 1 every n-th, 2 whichever is next", 3, {0, 1, 2}, true},
+};
+
+enum {
+  GROUP_ROWS = 64,
+  BARRIER_BYTES = 1024,
+  SECTION_BYTES = 34000000, /* keys and values that stay in an L2 cache of 50 MB */
+};
+
+/* By number of groups: what each thread that computes gets of the block's registers, and each of the one that copies. */
+static const int consumer_registers[] = {0, 240, 232, 160, 112}, producer_registers[] = {0, 40, 40, 32, 32};
+
+/* Rows lie in pages of 64 columns. */
+static int row_bytes(int64_t D)
+{
+  return (int)(D + 63) / 64 * 128;
+}
+
+static int smem_bytes(const fl4__variant *v, int64_t D)
+{
+  const int rows = v->value[QBUF] * v->value[GROUPS] * GROUP_ROWS + 2 * v->value[STAGES] * v->value[BN];
+  return rows * row_bytes(D) + BARRIER_BYTES;
+}
+
+/*
+ * Of a thread that computes: scores, weights, output, and a rest; more of that for a mask, or where the log-sum-exp of
+ * bf16 has a sum of its own. Fitted to 741 points compiled for sm_90a: of those that fit none has a spill, of the others all
+ * but three have, and nearly all of them are serialised by the assembler (C7512).
+ */
+static int registers_needed(const fl4__variant *v, const fl4__problem *p)
+{
+  const bool exact_sum = p->lse && p->dtype == FL4_DTYPE_BF16;
+  const int rest = p->mask == FL4_MASK_CAUSAL || exact_sum ? 32 : 28;
+  return v->value[BN] / 2 + v->value[BN] / 4 + (int)p->D / 2 + rest;
+}
+
+static int64_t tiles_of(const fl4__problem *p, int groups)
+{
+  return p->B * p->Hq * fl4__ceil_div(p->Sq, groups * GROUP_ROWS);
+}
+
+static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
+{
+  const int groups = v->value[GROUPS];
+  if (p->dtype == FL4_DTYPE_FP32)
+    return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
+  if (device->sm != 90) return fl4__because(why, "the GPU is sm_%d, needed is sm_90", device->sm);
+  if (!p->aligned) return "rows are not aligned: the copy engine takes those that start at multiples of 16 bytes";
+  if (p->Sk < 1) return "there are no keys";
+  const int smem = smem_bytes(v, p->D), need = registers_needed(v, p), may = consumer_registers[groups];
+  if (smem > device->smem_per_block)
+    return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
+  if (need > may) return fl4__because(why, "needs about %d registers a thread, may have %d", need, may);
+  if (p->B * p->Hq > INT32_MAX / fl4__max64(1, fl4__ceil_div(p->Sq, groups * GROUP_ROWS)))
+    return "more than 2^31 row tiles";
+  return NULL;
+}
+
+/* The block's registers are dealt out anew after the launch: with fewer it would wait for them for ever. */
+static int launch_registers(const fl4__variant *v)
+{
+  const int groups = v->value[GROUPS];
+  return (groups * consumer_registers[groups] + producer_registers[groups] + groups) / (groups + 1);
+}
+
+/*
+ * What is chosen, measured on an H200 (docs/kernels.md). The first line that holds: for rows up to `width`, with this mask, up to so
+ * many keys. Columns as the parameters, without the schedule.
+ *
+ * Where key tiles are many, the most that registers and shared memory hold wins; where they are few, what wastes
+ * least at the ends of row tiles. With a causal mask these come twice as often.
+ */
+typedef struct choice {
+  int width, mask;
+  int64_t keys;
+  int values[SCHED];
+} choice;
+
+enum { NONE = FL4_MASK_NONE, CAUSAL = FL4_MASK_CAUSAL, EITHER = -1 };
+
+static const choice choices[] = {
+    /* clang-format off */
+    { 64, NONE,   3071,      {4,  64, 2, 2, 1}},
+    { 64, NONE,   INT64_MAX, {3, 128, 2, 2, 1}},
+    { 64, CAUSAL, 1535,      {2, 128, 2, 2, 0}},
+    { 64, CAUSAL, 3071,      {4,  64, 2, 2, 1}},
+    { 64, CAUSAL, INT64_MAX, {3, 128, 2, 2, 1}},
+    { 96, NONE,   3071,      {2, 128, 2, 2, 1}},
+    { 96, NONE,   INT64_MAX, {3,  96, 2, 2, 1}},
+    { 96, CAUSAL, 6143,      {2, 128, 2, 2, 0}},
+    { 96, CAUSAL, INT64_MAX, {3,  96, 2, 2, 1}},
+    {128, NONE,   1535,      {2, 128, 2, 2, 1}},
+    {128, NONE,   6143,      {2, 160, 2, 2, 1}},
+    {128, CAUSAL, 6143,      {2, 128, 2, 2, 1}},
+    {128, EITHER, INT64_MAX, {3,  80, 2, 2, 1}},
+    {192, EITHER, INT64_MAX, {2,  96, 2, 1, 1}},
+    {256, EITHER, INT64_MAX, {2,  64, 2, 1, 1}},
+    /* clang-format on */
+};
+
+/* For grids of no more than 64 query rows for each multiprocessor: as many blocks as there can be. */
+static const choice small_grid[] = {
+    {128, EITHER, INT64_MAX, {1, 128, 2, 1, 0}},
+    {192, EITHER, INT64_MAX, {1, 96, 2, 1, 0}},
+    {256, EITHER, INT64_MAX, {1, 64, 2, 1, 0}},
+};
+
+static bool holds(const choice *c, const fl4__problem *p)
+{
+  return p->D <= c->width && (c->mask == EITHER || c->mask == p->mask) && p->Sk <= c->keys;
+}
+
+static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  const choice *c = tiles_of(p, 1) <= device->multiprocessors ? small_grid : choices;
+  while (!holds(c, p)) c++;
+  for (int i = 0; i < SCHED; i++) v->value[i] = c->values[i];
+  /* Row tiles are as long as each other without a mask; with one, whoever is done takes the next. */
+  v->value[SCHED] = p->mask == FL4_MASK_CAUSAL ? BY_TICKET : IN_TURN;
+  if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors) v->value[SCHED] = ONE_TILE, v->value[QBUF] = 1;
+}
+
+/* Query heads whose keys and values fill the L2 cache; a power of two, so that sections are alike. */
+static int section_heads(const fl4__problem *p)
+{
+  const int64_t head_bytes = 2 * p->Sk * row_bytes(p->D), shared_by = p->Hq / p->Hkv;
+  int64_t heads = 1;
+  while (2 * heads <= p->B * p->Hq && 2 * heads * head_bytes <= SECTION_BYTES * shared_by) heads *= 2;
+  return p->mask == FL4_MASK_CAUSAL ? (int)heads : 1;
+}
+
+static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, fl4__geometry *g)
+{
+  const int groups = v->value[GROUPS], sched = v->value[SCHED];
+  g->blocks = tiles_of(p, groups);
+  if (sched != ONE_TILE) g->blocks = fl4__min64(g->blocks, device->multiprocessors);
+  g->threads = 128 * (groups + 1);
+  g->smem_bytes = smem_bytes(v, p->D);
+  g->row_tiles = (int)fl4__ceil_div(p->Sq, groups * GROUP_ROWS);
+  g->section_heads = section_heads(p);
+  g->tma_rows[0] = GROUP_ROWS, g->tma_rows[1] = g->tma_rows[2] = v->value[BN];
+  g->workspace_bytes = sched == BY_TICKET ? FL4_TICKET_BYTES : 0;
+}
+
+/*
+ * - A block with one row tile has one query tile and takes no second one, however tiles are dealt out.
+ *   Its ring is never refilled if it holds all key tiles: the smallest such ring is any of them.
+ * - One group has nobody to take turns with.
+ * None of these needs more than what it stands for.
+ */
+static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  if (v->value[GROUPS] == 1) v->value[PINGPONG] = 0;
+  if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors) v->value[SCHED] = ONE_TILE;
+  if (v->value[SCHED] != ONE_TILE) return;
+  v->value[QBUF] = 1;
+  const int64_t key_tiles = fl4__ceil_div(p->Sk, v->value[BN]);
+  for (int i = 0; i < params[STAGES].n_values; i++) {
+    const int stages = params[STAGES].values[i];
+    if (stages >= key_tiles && stages < v->value[STAGES]) v->value[STAGES] = stages;
+  }
+}
+
+const fl4__family fl4__family_fwd_wgmma = {
+    .name = "fwd_wgmma",
+    .device = FL4_DEVICE_CUDA,
+    .source = "fwd_wgmma.cu",
+    .entry = "fl4_fwd_wgmma",
+    .params = params,
+    .n_params = N_PARAMS,
+    .refuse = refuse,
+    .choose = choose,
+    .geometry = geometry,
+    .canonical = canonical,
+    .launch_registers = launch_registers,
+};
