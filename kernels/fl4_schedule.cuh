@@ -2,8 +2,8 @@
 //
 // Which part of the problem a block computes.
 //
-// Blocks start in the order of their index; those that share a row tile are neighbours. Heads are taken in sections whose keys and values fit the
-// L2 cache together; inside a section the row tiles go from the last to the first, heads innermost.
+// Blocks start in the order of their index; those that share a row tile are neighbours. Heads are taken in sections
+// whose keys and values fit the L2 cache together; inside a section the row tiles go from the last to the first, heads innermost.
 // With a causal mask the last tiles are the longest, so the longest work starts first and the short
 // work fills the end.
 #ifndef FL4_SCHEDULE_CUH

@@ -100,14 +100,15 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   const int my_turn = 1 + group, next_turn = 1 + (group + 1) % GROUPS;
   const int warp_row = group * GROUP_ROWS + thread_index() % 128 / 32 * 16, lane_row = warp_row + lane() / 4;
   if (block_index() >= row_tiles(p)) return;
-  if (PINGPONG && group == GROUPS - 1) named_barrier_arrive(1, 256);  // the first turn is group 0's
+  if (PINGPONG && group == GROUPS - 1) named_barrier_arrive(1, 256); // the first turn is group 0's
 
   Rows rows;
   Scores s;
   Weights weights;
   RowTile t = row_tile(p, block_index());
-  int n = 0, tile = t.key_tiles - 1;  // row tiles done; key tile whose scores are there
-  int open = keys_seen(p, t.row0 + group * GROUP_ROWS) / BN;  // key tiles before this one are seen wholly by all rows
+  int n = 0;                                                 // row tiles done
+  int tile = t.key_tiles - 1;                                // key tile whose scores are there
+  int open = keys_seen(p, t.row0 + group * GROUP_ROWS) / BN; // key tiles before this one are seen wholly by all rows
   int course = BEGINNING;
   Place k = {0, 0}, v = {0, 0};
   clear(rows);
@@ -165,7 +166,7 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   if (PINGPONG) named_barrier(my_turn, 256);
   wgmma_fence();
   multiply_weights_values(rows.o, weights, v_tiles + v.slot * (TILE_BYTES >> 4));
-  if (PINGPONG && group < GROUPS - 1) named_barrier_arrive(next_turn, 256);  // nobody comes after the last one
+  if (PINGPONG && group < GROUPS - 1) named_barrier_arrive(next_turn, 256); // nobody comes after the last one
   wgmma_wait<0>();
   wgmma_arrived(rows.o);
   finish(rows, t, t.row0 + lane_row, p);
