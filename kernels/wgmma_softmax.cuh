@@ -70,6 +70,7 @@ FL4_DEV void renew(Rows &rows, Weights &weights, float (&sums)[2], const Scores 
   }
   if (warp_any(above)) {
     float factor[2];
+    bool output = false;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const float before = rows.reference[half], now = max_f32(before, highest[half]);
@@ -77,8 +78,9 @@ FL4_DEV void renew(Rows &rows, Weights &weights, float (&sums)[2], const Scores 
       rows.reference[half] = now;
       factor[half] = exp2_approx(before - finite_reference(now));
       rows.sum[half] *= factor[half];
+      output |= before != MINUS_INFINITY;
     }
-    if (warp_any(factor[0] != 0.f || factor[1] != 0.f)) {  // else there is no output yet
+    if (warp_any(output)) {
 #pragma unroll
       for (int i = 0; i < D / 2; i++) rows.o[i] *= factor[i / 2 % 2];
     }
