@@ -26,7 +26,8 @@
 #define FL4_SCHED 1  // row tiles of a block: 0 one, 1 every n-th, 2 whichever is next when it is ready
 #endif
 
-constexpr bool PINGPONG = FL4_PINGPONG && FL4_GROUPS > 1;
+// Not in a debug build: groups that have given up waiting at different places would wait for each other's turns.
+constexpr bool PINGPONG = FL4_PINGPONG && FL4_GROUPS > 1 && !FL4_DEBUG;
 constexpr int GROUPS = FL4_GROUPS, BN = FL4_BN, STAGES = FL4_STAGES, QBUF = FL4_QBUF;
 constexpr int SCHED = FL4_SCHED;
 enum { ONE_TILE, IN_TURN, BY_TICKET };

@@ -51,16 +51,18 @@ FL4_DEV void init_barriers(const Pipeline &p)
 constexpr int MOST_TRIES = 1 << 24;  // of waiting in a debug build: some seconds
 
 // Waits until phase `phase` of barrier `slot` is over; "phase -1", which always is, is said as any odd number at the
-// start. In a debug build not for ever: what did not come is told, and the kernel runs to its end without waiting.
-FL4_DEV void wait_for(const fl4_fwd_params &p, u32 barriers, int slot, u32 phase)
+// start. In a debug build not for ever: what did not come is told, the answer is false, and the kernel runs to its end
+// without waiting any more.
+FL4_DEV bool wait_for(const fl4_fwd_params &p, u32 barriers, int slot, u32 phase)
 {
-  if (!DEBUG) return mbarrier_wait(barriers + 8 * slot, phase & 1);
+  if (!DEBUG) return mbarrier_wait(barriers + 8 * slot, phase & 1), true;
   void *record = reinterpret_cast<void *>(p.debug);
   for (int i = 0; !mbarrier_test(barriers + 8 * slot, phase & 1); i++) {
     const bool in_time = i < MOST_TRIES;
     invariant(p, in_time, FL4_INVARIANT_IN_TIME, (barriers - smem_base() - BARRIER_OFFSET) / 8 + slot, phase);
-    if (!in_time || (record && i % 4096 == 4095 && atomic_cas_global(record, 0, 0))) return;
+    if (!in_time || (record && i % 4096 == 4095 && atomic_cas_global(record, 0, 0))) return false;
   }
+  return true;
 }
 
 // A place in a ring. Walked instead of computed, for the slots may be three.

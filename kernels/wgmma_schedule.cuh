@@ -70,7 +70,7 @@ FL4_DEV bool hear_tile(const fl4_fwd_params &p, const Pipeline &pipe, RowTile &t
 {
   if (SCHED == ONE_TILE) return false;
   u32 words[4];
-  wait_for(p, pipe.told_full, n % TOLD, n / TOLD);
+  if (!wait_for(p, pipe.told_full, n % TOLD, n / TOLD)) return false;
   load_shared_128(words, pipe.told + n % TOLD * TOLD_BYTES);
   warp_barrier();  // all lanes have read them
   release(pipe.told_empty, n % TOLD);
