@@ -29,7 +29,7 @@ FL4_DEV void load_queries(const fl4_fwd_tma_params &p, const Pipeline &pipe, con
 {
   for (int group = 0; group < GROUPS; group++) {
     const int slot = n % QBUF * GROUPS + group;
-    wait_for(p.fwd, pipe.q_empty, slot, n / QBUF + 1);
+    if (!wait_for(p.fwd, pipe.q_empty, slot, n / QBUF + 1)) return;
     load_pages(pipe.q + slot * Q_BYTES, pipe.q_full + 8 * slot, &p.q, Q_BYTES, t.row0 + group * GROUP_ROWS, t.h, t.b);
   }
 }
@@ -38,7 +38,7 @@ FL4_DEV void load_tile(const fl4_fwd_params &p, u32 ring, u32 full, u32 empty, c
                        const RowTile &t, int key0)
 {
   invariant(p, key0 >= 0 && key0 < p.Sk, FL4_INVARIANT_IN_RANGE, key0, p.Sk);
-  wait_for(p, empty, at.slot, at.phase + 1);
+  if (!wait_for(p, empty, at.slot, at.phase + 1)) return; // another arrival would be one too many
   load_pages(ring + at.slot * TILE_BYTES, full + 8 * at.slot, map, TILE_BYTES, key0, t.h_kv, t.b);
   advance<STAGES>(at);
 }

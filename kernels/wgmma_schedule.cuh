@@ -60,7 +60,7 @@ FL4_DEV void tell_tile(const fl4_fwd_params &p, const Pipeline &pipe, const RowT
 {
   if (SCHED == ONE_TILE) return;
   const u32 words[4] = {(u32)t.b, (u32)t.h, (u32)t.row0, (u32)t.key_tiles};
-  wait_for(p, pipe.told_empty, n % TOLD, n / TOLD + 1);
+  if (!wait_for(p, pipe.told_empty, n % TOLD, n / TOLD + 1)) return;
   store_shared_128(pipe.told + n % TOLD * TOLD_BYTES, words);
   mbarrier_arrive(pipe.told_full + n % TOLD * 8);
 }
