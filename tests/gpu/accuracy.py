@@ -1,27 +1,31 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of forward against fp64, held to FlashAttention-2's own on the same inputs. Exit 1 if one is too large.
+"""Errors of forward against fp64, held to those of a peer on the same inputs. Exit 1 if one is too large.
 
-    tests/gpu/accuracy.py [--variant V]... [--quick] [--out NAME]
+    tests/gpu/accuracy.py [--family F]... [--variant V]... [--quick] [--out NAME]
 
-Every output, of the kernel with and without log-sum-exp, must have
+The peers are PyTorch's FLASH (FlashAttention-2) and cuDNN backends. Every output, of the kernel with and without
+log-sum-exp, must have
 
-    max |error|  at most the larger of 2 × FlashAttention-2's and one rounding: u · max |O|
-    RMS error    at most 1.2 × FlashAttention-2's
+    max |error|  at most the larger of 2 × the peer's and one rounding: u · max |O|
+    RMS error    at most 1.2 × the peer's
     LSE          within 1e-3 + (D/16 + 3) · 2⁻²³ · max |LSE|, as fl4_check() has it: the second part, of fp32's own
                  roundings, counts only for scores in the thousands
 
 u is half the distance from 1 to the next number of the output's dtype. The best possible output has errors up to
-u · max |O|, for being of that dtype; FlashAttention-2's are smaller where O happens to be representable, as where one
-key carries each row and O is a row of V. Twice nothing would then allow nothing, although no output was wrong. The
+u · max |O|, for being of that dtype; a peer's are smaller where O happens to be representable, as where one key
+carries each row and O is a row of V. Twice nothing would then allow nothing, although no output was wrong. The
 RMS has no such floor: over many elements roundings do not depend on luck.
 
-Where PyTorch's FLASH backend gives no reference (causal with Sq unlike Sk: it aligns the mask elsewhere), the rule is
+This is demanded of fwd_wgmma against cuDNN, of fwd_mma against FlashAttention-2, which are the peers on the same
+instructions; against the other peer if that one refuses the problem. The rest is told too, in the column "beyond", and
+fails nothing. Where no peer gives a reference (causal with Sq unlike Sk: they align the mask elsewhere), the rule is
 fl4_check()'s, against the unfused computation that rounds each result to the dtype: max at most 2 × its max plus
-ε · max |O|, mean at most 1.5 × its mean plus ε/2 · mean |O|, with ε = 2u. The table tells the two apart.
+ε · max |O|, mean at most 1.5 × its mean plus ε/2 · mean |O|, with ε = 2u.
 
-Inputs are the kinds of tools/peers.py. Writes NAME.json, all cases. --quick: one seed, fewer shapes. --variant: these
-too, where they can run. Needs torch with CUDA, and libflashl4 (by its SONAME, or $FLASHL4_LIBRARY).
+Inputs are the kinds of tools/peers.py. Writes NAME.json, all cases. --family: only these, fwd_mma or fwd_wgmma; if none
+is given, all that the GPU has. --quick: one seed, fewer shapes. --variant: these too, where they can run. Needs torch
+with CUDA, and libflashl4 (by its SONAME, or $FLASHL4_LIBRARY).
 """
 import argparse
 import dataclasses
@@ -36,6 +40,7 @@ sys.path[:0] = [str(TOP / "python"), str(TOP / "tools")]
 
 import torch
 
+import compile_ahead
 import flashl4
 import peers
 
@@ -84,14 +89,21 @@ def unfused(p, q, k, v):
     return (weights.float() @ v.float()).to(p.dtype)
 
 
-def reference(p, q, k, v, refused):
-    """What outputs are held to: "fa2" or "unfused", and its output."""
-    if p.peers_agree():
+def references(p, q, k, v, refused):
+    """What outputs are held to: "fa2", "cudnn" or, if there is neither, "unfused", with their outputs."""
+    found = {}
+    for name in peers.PEERS if p.peers_agree() else ():
         try:
-            return "fa2", peers.peer_call("fa2", p.causal)(q, k, v)
+            found[name] = peers.peer_call(name, p.causal)(q, k, v)
         except RuntimeError as error:
-            refused[p.line] = str(error).splitlines()[0]
-    return "unfused", unfused(p, q, k, v)
+            refused[p.line, name] = str(error).splitlines()[0]
+    return found or {"unfused": unfused(p, q, k, v)}
+
+
+def demanded(contender, rules):
+    """The one of them that a contender must keep."""
+    own = "cudnn" if contender.startswith("fwd_wgmma") else "fa2"
+    return own if own in rules else next(iter(rules))
 
 
 # ---------------------------------------------------------------- the rules
@@ -114,7 +126,7 @@ class Errors:
 def allowed_errors(rule, base, size, dtype):
     """What may be, by name; `base` are the reference's Errors, `size` those of O = 0: the magnitudes of O."""
     eps = torch.finfo(dtype).eps
-    if rule == "fa2":
+    if rule in peers.PEERS:
         return {"max": max(2 * base.max, eps / 2 * size.max), "rms": 1.2 * base.rms}
     return {"max": 2 * base.max + eps * size.max, "mean": 1.5 * base.mean + eps / 2 * size.mean}
 
@@ -147,28 +159,35 @@ def run(p, ctx, tensors, lse):
 
 
 def judge(p, kind, seed, contexts, refused):
-    """A case for each context, with log-sum-exp and without: two kernels."""
+    """A case for each reference and context, with log-sum-exp and without: two kernels."""
     torch.manual_seed(seed)
     tensors = peers.make_set(p, kind)
     ref, ref_lse = exact(p, *tensors)
-    rule, base = reference(p, *tensors, refused)
-    base, size = Errors.of(base, ref), Errors.of(torch.zeros_like(ref), ref)
-    allowed = allowed_errors(rule, base, size, p.dtype)
+    size = Errors.of(torch.zeros_like(ref), ref)
+    rules = {rule: Errors.of(out, ref) for rule, out in references(p, *tensors, refused).items()}
     cases = []
     for name, ctx in contexts.items():
         for lse in (False, torch.full(tensors[0].shape[:3], math.nan, device=ref.device)):
             found = Errors.of(run(p, ctx, tensors, lse), ref)
-            errors = {what: (getattr(found, what), most) for what, most in allowed.items()}
-            if lse is not False:
-                errors["lse"] = lse_errors(p, lse, ref_lse)
-            cases.append({"problem": p.line, "dtype": p.dtype_name(), "inputs": kind, "seed": seed, "contender": name,
-                          "with_lse": lse is not False, "rule": rule, "errors": errors,
-                          "reference": dataclasses.asdict(base)})  # fmt: skip
+            for rule, base in rules.items():
+                allowed = allowed_errors(rule, base, size, p.dtype)
+                errors = {what: (getattr(found, what), most) for what, most in allowed.items()}
+                if lse is not False:
+                    errors["lse"] = lse_errors(p, lse, ref_lse)
+                cases.append({"problem": p.line, "dtype": p.dtype_name(), "inputs": kind, "seed": seed,
+                              "contender": name, "with_lse": lse is not False, "rule": rule,
+                              "demanded": rule == demanded(name, rules), "errors": errors,
+                              "reference": dataclasses.asdict(base)})  # fmt: skip
     return cases
 
 
 def warm_up(all_problems, contexts):
-    """Compiles everything. Returns why a context cannot run a problem: {(line, name): sentence}."""
+    """Compiles everything, and loads it. Returns why a context cannot run a problem: {(line, name): sentence}."""
+    jobs = [(p, name, lse) for p in all_problems for name in contexts for lse in (False, True)]
+    compile_ahead.compile_all([
+        compile_ahead.job(name, p.b, p.hq, p.hkv, p.sq, p.sk, p.d, str(p.dtype).replace("torch.", ""), p.causal, lse)
+        for p, name, lse in jobs
+    ])  # fmt: skip
 
     def one(job):
         p, name, lse = job
@@ -178,7 +197,6 @@ def warm_up(all_problems, contexts):
         except flashl4.Error as error:
             return str(error)
 
-    jobs = [(p, name, lse) for p in all_problems for name in contexts for lse in (False, True)]
     return {(p.line, name): why for (p, name, _), why in zip(jobs, peers.in_parallel(one, jobs)) if why}
 
 
@@ -200,7 +218,8 @@ def summarize(cases):
     rows = []
     for (contender, rule, kind, dtype), members in groups.items():
         row = {"contender": contender, "rule": rule, "inputs": kind, "dtype": dtype, "cases": len(members)}
-        row["failed"] = sum(not passes(case) for case in members)
+        row["failed"] = sum(case["demanded"] and not passes(case) for case in members)
+        row["beyond"] = sum(not case["demanded"] and not passes(case) for case in members)
         for what in ("max", "rms", "mean", "lse"):
             shares = [(share(*case["errors"][what]), case["problem"]) for case in members if what in case["errors"]]
             if shares:  # a NaN is the worst
@@ -210,11 +229,12 @@ def summarize(cases):
 
 
 def table(rows):
-    """In percent of what is allowed: 100 % is 2 and 1.2 × FlashAttention-2's."""
-    head = "contender | against | inputs | dtype | cases | failed | max % | where | RMS, mean % | where | LSE %"
-    out = [f"| {head} |", f"|{'---|' * 11}"]
+    """In percent of what is allowed: 100 % is 2 and 1.2 × the peer's."""
+    keys = ("contender", "rule", "inputs", "dtype", "cases", "failed", "beyond")
+    head = " | ".join((*keys, "max %", "where", "RMS, mean %", "where", "LSE %")).replace("rule", "against")
+    out = [f"| {head} |", f"|{'---|' * (len(keys) + 5)}"]
     for row in sorted(rows, key=lambda r: (r["contender"], r["rule"])):
-        names = " | ".join(str(row[key]) for key in ("contender", "rule", "inputs", "dtype", "cases", "failed"))
+        names = " | ".join(str(row[key]) for key in keys)
         (most, where), (typical, there), (lse, _) = row["max"], row.get("rms") or row["mean"], row["lse"]
         out.append(f"| {names} | {100 * most:.0f} | {where} | {100 * typical:.0f} | {there} | {100 * lse:.0f} |")
     return "\n".join(out)
@@ -222,18 +242,20 @@ def table(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--family", action="append", default=[], choices=("fwd_mma", "fwd_wgmma"),
+                        help="only this one; repeatable (default: all that the GPU has)")  # fmt: skip
     parser.add_argument("--variant", action="append", default=[], help="also judge this variant; repeatable")
     parser.add_argument("--quick", action="store_true", help="one seed, three shapes")
     parser.add_argument("--out", default="accuracy", help="result file, without ending")
     options = parser.parse_args()
     started = time.monotonic()
 
-    contexts = {"fl4": flashl4.Context("cuda")}
-    contexts.update({v: flashl4.Context("cuda", variant=v) for v in options.variant})
+    families = options.family or ["fwd_mma"] + ["fwd_wgmma"] * (torch.cuda.get_device_capability() == (9, 0))
+    contexts = {v: flashl4.Context("cuda", variant=v) for v in families + options.variant}
     todo = problems(QUICK if options.quick else SHAPES)
     unable = warm_up(todo, contexts)
     for (line, name), why in unable.items():
-        print(f"{'FAILED  ' if name == 'fl4' else 'not run '}{line} {name}: {why}", flush=True)
+        print(f"{'FAILED  ' if name in families else 'not run '}{line} {name}: {why}", flush=True)
     print(f"kernels of {len(todo)} problems: {time.monotonic() - started:.0f} s", flush=True)
 
     cases, refused = [], {}
@@ -243,15 +265,15 @@ def main():
             for seed in range(1 if options.quick else SEEDS):
                 found = judge(p, kind, seed, able, refused)
                 for case in found:
-                    if not passes(case):
+                    if case["demanded"] and not passes(case):
                         print(f"FAILED  {sentence(case)}", flush=True)
                 cases += found
-    for line, why in refused.items():
-        print(f"{line}: no reference of FlashAttention-2: {why}")
+    for (line, name), why in refused.items():
+        print(f"{line}: no reference of {name}: {why}")
     summary = summarize(cases)
     print(table(summary))
-    failed = sum(row["failed"] for row in summary) + sum(name == "fl4" for _, name in unable)
-    document = {"schema": "flashl4-accuracy-1", "environment": peers.environment("tests/gpu/accuracy.py"),
+    failed = sum(row["failed"] for row in summary) + sum(name in families for _, name in unable)
+    document = {"schema": "flashl4-accuracy-2", "environment": peers.environment("tests/gpu/accuracy.py"),
                 "summary": summary, "cases": cases}  # fmt: skip
     pathlib.Path(options.out + ".json").write_text(json.dumps(document))
     print(f"{len(cases)} cases, {failed} failed, {time.monotonic() - started:.0f} s")

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * forward_once LINE…: one forward call for each problem, into outputs that were written before, and
- * nothing else: no oracle, no other kernel. For compute-sanitizer; run by tests/gpu/run.sh.
+ * forward_once [--variant V] LINE…: one forward call for each problem, into outputs that were written before, and
+ * nothing else: no oracle, no other kernel. The variant is for the lines behind it. For compute-sanitizer; run by
+ * tests/gpu/run.sh.
  */
 #include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <flashl4/flashl4.h>
 
@@ -57,11 +59,23 @@ static fl4_status forward(fl4_context *ctx, const char *line)
   return status;
 }
 
+static fl4_status open_variant(const char *variant, fl4_context **ctx)
+{
+  fl4_context_options options = FL4_CONTEXT_OPTIONS_INIT;
+  options.device = "cuda", options.variant = variant;
+  fl4_context_destroy(ctx);
+  return fl4_context_create(ctx, &options);
+}
+
 int main(int argc, char **argv)
 {
-  fl4_context *ctx;
-  fl4_status status = fl4_context_create(&ctx, NULL);
-  for (int i = 1; i < argc && status == FL4_OK; i++) status = forward(ctx, argv[i]);
+  fl4_context *ctx = NULL;
+  fl4_status status = open_variant(NULL, &ctx);
+  for (int i = 1; i < argc && status == FL4_OK; i++)
+    if (strcmp(argv[i], "--variant") == 0 && i + 1 < argc)
+      status = open_variant(argv[++i], &ctx);
+    else
+      status = forward(ctx, argv[i]);
   if (status != FL4_OK) fprintf(stderr, "%s\n", fl4_last_error());
   fl4_context_destroy(&ctx);
   return status == FL4_OK ? 0 : 1;

@@ -5,10 +5,12 @@
 #
 #   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]
 #
-# Parts: tests sanitizers latency parity accuracy examples timing bench profile peers hostile; without any, all.
+# Parts: tests soak sanitizers latency parity accuracy examples timing bench profile peers hostile pathologies; without
+# any, all. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_layouts gpu_sabotage gpu_parity,
+# sanitizers_fwd_mma sanitizers_fwd_wgmma.
 #
-# Needs a CUDA device; for `sanitizers` compute-sanitizer, for `profile` ncu, for `accuracy`, `timing`, `peers`, `hostile`
-# and the Python example torch.
+# Needs no more of BUILD than the programs and the library, and a CUDA device; for `sanitizers` compute-sanitizer, for
+# `profile` ncu, for `accuracy`, `timing`, `peers`, `hostile`, `pathologies` and the Python example torch.
 # Logs and results go to RESULTS (default: gpu-results). Exit 1 if any part failed.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -16,7 +18,7 @@ build=${1:-$top/build} results=${2:-gpu-results}
 if [ $# -gt 2 ]; then
   shift 2
 else
-  set -- tests sanitizers latency parity accuracy examples timing bench profile peers hostile
+  set -- tests soak sanitizers latency parity accuracy examples timing bench profile peers hostile pathologies
 fi
 mkdir -p "$results"
 FLASHL4_LIBRARY=$build/lib/libflashl4.so.0
@@ -32,46 +34,111 @@ verdict() {
   fi
 }
 
+# test_program NAME: within its time, after which what it has told so far is there; one that hangs is ended.
+test_program() {
+  stdbuf -oL timeout -k 10 500 "$build/tests/test_$1" >"$results/$1.tap" 2>&1
+  status=$?
+  verdict "$1: $(grep -c '^ok' "$results/$1.tap") of $(sed -n 's/^1\.\.//p' "$results/$1.tap") cases" "$status"
+  grep '^not ok' "$results/$1.tap"
+  grep '^#' "$results/$1.tap"
+}
+
+gpu_api() { test_program gpu_api; }
+gpu_bench() { test_program gpu_bench; }
+gpu_calls() { test_program gpu_calls; }
+gpu_layouts() { test_program gpu_layouts; }
+gpu_sabotage() { test_program gpu_sabotage; }
+gpu_parity() { test_program gpu_parity; }
+
 tests() {
-  for t in gpu_api gpu_bench gpu_sabotage gpu_parity; do
-    "$build/tests/test_$t" >"$results/$t.tap" 2>&1
+  for t in gpu_api gpu_bench gpu_calls gpu_layouts gpu_sabotage gpu_parity; do test_program "$t"; done
+}
+
+# The same bits a thousand times, while another stream writes memory.
+soak() {
+  timeout -k 10 120 "$build/tests/soak" >"$results/soak.txt" 2>&1
+  status=$?
+  verdict "soak: $(tail -1 "$results/soak.txt")" "$status"
+  cat "$results/soak.txt"
+}
+
+hopper() {
+  [ "$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1)" = 9.0 ]
+}
+
+# sanitize FAMILY ARGUMENT...: each tool over forward_once
+sanitize() {
+  family=$1
+  shift
+  for tool in memcheck racecheck initcheck synccheck; do
+    timeout -k 10 140 compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/forward_once" "$@" \
+      >"$results/$tool-$family.log" 2>&1
     status=$?
-    verdict "$t: $(grep -c '^ok' "$results/$t.tap") of $(sed -n 's/^1\.\.//p' "$results/$t.tap") cases" "$status"
-    grep '^not ok' "$results/$t.tap"
+    verdict "$tool $family: $(grep 'SUMMARY' "$results/$tool-$family.log" | head -1 | sed 's/=* *//')" "$status"
+    [ "$status" = 0 ] || head -40 "$results/$tool-$family.log"
   done
 }
 
 # Small, medium and canonical shapes, then the paths that these leave out.
-sanitizers() {
-  for tool in memcheck racecheck initcheck synccheck; do
-    compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/forward_once" \
-      hq4sq512d64:causal b4hq8sq1024d64:causal b4hq16sq2048d128:causal \
-      b2hq4hkv2sq203sk333d72:bf16:causal:odd:lse hq2sq300d256:lse hq4sq17d128:packed >"$results/$tool.log" 2>&1
-    status=$?
-    verdict "$tool: $(grep 'SUMMARY' "$results/$tool.log" | head -1 | sed 's/=* *//')" "$status"
-    [ "$status" = 0 ] || head -40 "$results/$tool.log"
-  done
+sanitizers_fwd_mma() {
+  sanitize fwd_mma --variant fwd_mma hq4sq512d64:causal b4hq8sq1024d64:causal b4hq16sq2048d128:causal \
+    b2hq4hkv2sq203sk333d72:bf16:causal:odd:lse hq2sq300d256:lse hq4sq17d128:packed
 }
 
+# Products of warpgroups become a hundred times slower: small shapes by the built-in choices, then each schedule, with blocks
+# that take two or three row tiles.
+sanitizers_fwd_wgmma() {
+  hopper || return
+  sanitize fwd_wgmma --variant fwd_wgmma hq2sq150sk300d64:causal hq2hkv1sq130sk170d128:bf16:lse hq1sq70sk100d256 \
+    hq1sq65sk33d40:lse hq2sq90sk10d72:causal \
+    --variant fwd_wgmma:groups=3,bn=64,stages=2,qbuf=1,pingpong=1,sched=0 hq2sq200sk300d64:causal \
+    --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=1 hq300sq70sk150d64 \
+    --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=2 hq300hkv100sq70sk150d64:causal:lse
+}
+
+sanitizers() {
+  sanitizers_fwd_mma
+  sanitizers_fwd_wgmma
+}
+
+# latency_of LABEL LINE VARIANT: a line of JSON
+latency_of() {
+  "$build/tests/latency" "$@" >>"$results/latency.jsonl"
+  verdict "latency $*" $?
+}
+
+# First calls cold and warm, then calls of both families over the bare launch of the same kernel.
 latency() {
   FLASHL4_CACHE_DIR=$(mktemp -d) && export FLASHL4_CACHE_DIR
   : >"$results/latency.jsonl"
-  for run in cold warm warm; do
-    "$build/tests/latency" "$run" >>"$results/latency.jsonl"
-    verdict "latency $run" $?
+  families=fwd_mma
+  if hopper; then families='fwd_wgmma fwd_mma'; fi
+  for family in $families; do
+    for run in cold warm warm; do latency_of "$run" hq8sq64d128 "$family"; done
+    for run in cold warm; do latency_of "$run" b4hq16sq512d128:causal "$family"; done
   done
   cat "$results/latency.jsonl"
+  python3 -c 'import json, sys
+cold = [r for r in map(json.loads, sys.stdin) if r["run"] == "cold"]
+slow = [(r["variant"], r["first_call_ms"]) for r in cold if r["first_call_ms"] > 1000]
+sys.exit(f"more than a second: {slow}" if slow else 0 if cold else 77)' <"$results/latency.jsonl"
+  verdict "each cold first call within a second" $?
   rm -rf "$FLASHL4_CACHE_DIR"
   unset FLASHL4_CACHE_DIR
 }
 
+# The whole grid, by the library's own choice, and by the family that it leaves aside on Hopper.
 parity() {
-  "$build/tools/fl4" check --device cuda --shapes parity --oracle fp64 --json "$results/parity.json" >"$results/parity.txt" 2>&1
-  status=$?
-  verdict "parity: $(tail -1 "$results/parity.txt")" "$status"
+  for family in '' fwd_mma; do
+    [ -z "$family" ] || hopper || continue
+    "$build/tools/fl4" check --device cuda --shapes parity --oracle fp64 ${family:+--variant "$family"} \
+      --json "$results/parity${family:+_$family}.json" >"$results/parity${family:+_$family}.txt" 2>&1
+    status=$?
+    verdict "parity $family: $(tail -1 "$results/parity${family:+_$family}.txt")" "$status"
+  done
 }
 
-# Errors held to those of FlashAttention-2.
+# Errors held to those of cuDNN and FlashAttention-2.
 accuracy() {
   python3 "$top/tests/gpu/accuracy.py" --out "$results/accuracy" >"$results/accuracy.txt" 2>&1
   status=$?
@@ -123,6 +190,14 @@ hostile() {
     --inputs normal,sink,growing,shrinking,onehot,scaled --rounds 20 --out "$results/hostile" >"$results/hostile.txt" 2>&1
   verdict hostile $?
   grep '^fl4, .*/this' "$results/hostile.txt"
+}
+
+# What single bad choices cost: edited kernels beside the kernel as it is.
+pathologies() {
+  python3 "$top/tests/gpu/pathologies.py" --out "$results/pathologies" >"$results/pathologies.txt" 2>&1
+  status=$?
+  verdict "pathologies: $(tail -1 "$results/pathologies.txt")" "$status"
+  [ "$status" = 0 ] || grep '^FAILED' "$results/pathologies.txt"
 }
 
 for part in "$@"; do $part; done

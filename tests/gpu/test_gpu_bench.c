@@ -37,6 +37,18 @@ static fl4_status run_forward(void *user, int call, fl4_stream stream)
   return FL4_OK;
 }
 
+/* By this family from here on; NULL: by the library's choice. */
+static void force(const char *family)
+{
+  memset(&ctx->forced, 0, sizeof ctx->forced);
+  if (family) ck_assert_fl4(fl4__variant_parse(family, &ctx->forced));
+}
+
+static void unforce(void)
+{
+  force(NULL);
+}
+
 static job make_job(const char *line)
 {
   job j = {.call = make_call(line, 5), .fails_at = -1};
@@ -72,6 +84,7 @@ static double median_us(job *j, int calls, fl4_bench_mode mode, bool cold)
 
 START_TEST(modes_agree_on_long_calls)
 {
+  force(gpu_families[_i]);
   job j = make_job("b4hq16sq2048d128:causal");
   const double graph = median_us(&j, 8, FL4_BENCH_GRAPH, false), events = median_us(&j, 8, FL4_BENCH_EVENTS, false);
   const double eager = median_us(&j, 8, FL4_BENCH_EAGER, false);
@@ -85,6 +98,7 @@ END_TEST
 /* A single short call: no time of the host's is in it, other than in eager mode. */
 START_TEST(no_launch_latency_in_short_calls)
 {
+  force(gpu_families[_i]);
   job j = make_job("b1hq2sq64sk64d64");
   const double many = median_us(&j, 50, FL4_BENCH_GRAPH, false), one = median_us(&j, 1, FL4_BENCH_GRAPH, false);
   const double many_events = median_us(&j, 50, FL4_BENCH_EVENTS, false);
@@ -255,7 +269,8 @@ END_TEST
 
 START_TEST(timers_leave_nothing_behind)
 {
-  job j = make_job("b1hq4sq512d64");
+  force(gpu_families[_i]);
+  job j = make_job("b4hq16sq512d64:causal"); /* fwd_wgmma takes a workspace from the stream for each call */
   const fl4__work work = {.run = run_forward, .user = &j, .calls = 1};
   size_t before = 0, after, total;
   for (int i = 0; i < 40; i++) {
@@ -374,8 +389,9 @@ static Suite *suite(void)
   Suite *s = suite_create("gpu_bench");
   TCase *timer = tcase_create("timer");
   tcase_add_unchecked_fixture(timer, open_shared, close_shared);
-  tcase_add_test(timer, modes_agree_on_long_calls);
-  tcase_add_test(timer, no_launch_latency_in_short_calls);
+  tcase_add_checked_fixture(timer, unforce, unforce);
+  tcase_add_loop_test(timer, modes_agree_on_long_calls, 0, gpu_families_count());
+  tcase_add_loop_test(timer, no_launch_latency_in_short_calls, 0, gpu_families_count());
   tcase_add_test(timer, very_many_calls);
   tcase_add_test(timer, cold_is_not_faster);
   tcase_add_test(timer, work_that_waits);
@@ -383,7 +399,7 @@ static Suite *suite(void)
   tcase_add_test(timer, errors_come_through);
   tcase_add_test(timer, unprepared_work);
   tcase_add_test(timer, debug_context);
-  tcase_add_test(timer, timers_leave_nothing_behind);
+  tcase_add_loop_test(timer, timers_leave_nothing_behind, 0, gpu_families_count());
   tcase_add_test(timer, copies);
   suite_add_tcase(s, timer);
   TCase *device = tcase_create("device");
