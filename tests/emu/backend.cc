@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The device "emu". Only the last step of a call differs from a GPU's: the launch. */
+/* The devices "emu", "emu:1" and "emu:2". Only the last step of a call differs from a GPU's: the launch. */
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -61,23 +61,38 @@ struct Device {
   std::atomic<u64> launches{0};
 };
 
+/*
+ * Limits as those of an L4 and an H100. With one multiprocessor choices are as for a grid that fills the machine; with
+ * three, which divide few grids, blocks share the work of a kernel whose blocks stay.
+ */
+static const struct Model {
+  const char *name, *isa;
+  int sm, multiprocessors, smem_per_block, smem_per_sm, threads_per_sm;
+  int64_t l2_bytes;
+} models[] = {
+    {"emulated GPU", "sm_89", 89, 1, 99 << 10, 100 << 10, 1536, 48 << 20},
+    {"emulated Hopper GPU", "sm_90", 90, 1, 227 << 10, 228 << 10, 2048, 50 << 20},
+    {"emulated Hopper GPU", "sm_90", 90, 3, 227 << 10, 228 << 10, 2048, 50 << 20},
+};
+enum { N_MODELS = sizeof models / sizeof *models };
+
 static int count()
 {
-  return 1;
+  return N_MODELS;
 }
 
-/* An L4 with one multiprocessor: its limits, and choices as for a grid that fills the machine. */
-static fl4_status describe(int, fl4_device_info *info)
+static fl4_status describe(int ordinal, fl4_device_info *info)
 {
+  const Model &m = models[ordinal];
   std::memset(info, 0, sizeof *info);
   info->struct_size = sizeof *info;
-  info->kind = FL4_DEVICE_EMU;
-  snprintf(info->name, sizeof info->name, "emulated GPU");
-  snprintf(info->isa, sizeof info->isa, "sm_89");
-  info->sm = 89, info->multiprocessors = 1;
-  info->smem_per_block = 99 << 10, info->smem_per_sm = 100 << 10;
-  info->registers_per_sm = 65536, info->threads_per_sm = 1536;
-  info->l2_bytes = 48 << 20, info->memory_bytes = (int64_t)1 << 32;
+  info->kind = FL4_DEVICE_EMU, info->ordinal = ordinal;
+  snprintf(info->name, sizeof info->name, "%s", m.name);
+  snprintf(info->isa, sizeof info->isa, "%s", m.isa);
+  info->sm = m.sm, info->multiprocessors = m.multiprocessors;
+  info->smem_per_block = m.smem_per_block, info->smem_per_sm = m.smem_per_sm;
+  info->registers_per_sm = 65536, info->threads_per_sm = m.threads_per_sm;
+  info->l2_bytes = m.l2_bytes, info->memory_bytes = (int64_t)1 << 32;
   return FL4_OK;
 }
 
@@ -149,6 +164,31 @@ static fl4_status check_tickets(const fl4__kernel *kernel, const fl4__geometry *
   return FL4_OK;
 }
 
+/* `stride`: of batch, head and row; where there is but one, nobody takes a step. */
+static fl4_status encode_map(const char *name, fl4_u64 address, int64_t D, const int64_t (&size)[3],
+                             const fl4_i64 (&stride)[3], int rows, fl4_tensor_map *map)
+{
+  u64 sizes[4] = {(u64)D}, strides[4] = {2};
+  for (int i = 1; i < 4; i++) {
+    sizes[i] = (u64)size[3 - i];
+    strides[i] = sizes[i] > 1 ? (u64)stride[3 - i] * 2 : 16;
+  }
+  if (encode_tensor_map(map, reinterpret_cast<const void *>(address), sizes, strides, rows)) return FL4_OK;
+  return fl4__fail(FL4_DEVICE_ERROR, "emu: no tensor map of %s is possible: boxes of %d rows of an address %p", name,
+                   rows, reinterpret_cast<const void *>(address));
+}
+
+static fl4_status encode_maps(const fl4__kernel *kernel, const fl4__geometry *g, const fl4_fwd_params &p,
+                              fl4_fwd_tma_params *with_maps)
+{
+  const int64_t D = kernel->build.D, q[3] = {p.B, p.Hq, p.Sq}, kv[3] = {p.B, p.Hkv, p.Sk};
+  FL4_TRY(encode_map("q", p.q, D, q, p.q_stride, g->tma_rows[0], &with_maps->q));
+  FL4_TRY(encode_map("k", p.k, D, kv, p.k_stride, g->tma_rows[1], &with_maps->k));
+  FL4_TRY(encode_map("v", p.v, D, kv, p.v_stride, g->tma_rows[2], &with_maps->v));
+  with_maps->fwd = p;
+  return FL4_OK;
+}
+
 static fl4_status run(fl4__device *device, const fl4__kernel *kernel, const fl4__geometry *g,
                       const fl4_fwd_params *params, void *workspace, fl4_stream)
 {
@@ -162,13 +202,20 @@ static fl4_status run(fl4__device *device, const fl4__kernel *kernel, const fl4_
     global_written(record, sizeof *record);
     p.debug = reinterpret_cast<uintptr_t>(record);
   }
+  const bool takes_maps = g->tma_rows[0] != 0;
+  fl4_fwd_tma_params with_maps;
+  if (takes_maps) {
+    const fl4_status encoded = encode_maps(kernel, g, p, &with_maps);
+    if (encoded != FL4_OK) return global_free(record), encoded;
+  }
+  const void *const args = takes_maps ? static_cast<const void *>(&with_maps) : &p;
   Launch l;
   l.kernel = kernel->build.variant.family->entry;
   l.blocks = (int)g->blocks, l.threads = g->threads, l.smem = (size_t)g->smem_bytes;
   l.options = options, l.in_turn = workspace != nullptr;
   l.options.seed += 1000 * reinterpret_cast<Device *>(device)->launches++; /* the next launch is in another order */
   const Entry entry = reinterpret_cast<const Kernel *>(kernel)->entry;
-  l.body = [&p, entry] { entry(&p); };
+  l.body = [args, entry] { entry(args); };
   Counts cost;
   std::string error;
   fl4_status status = FL4_OK;

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One kernel, compiled for the emulator as NVRTC compiles it for a GPU: -DFL4_… options, ptx.h included
- * ahead. Built with the tests it registers itself; built at run time it is a plugin with one entry.
+ * One kernel, compiled for the emulator as NVRTC compiles it for a GPU: -DFL4_… options, ptx.h and ptx_hopper.h
+ * included ahead. Built with the tests it registers itself; built at run time it is a plugin with one entry.
  */
+#include <type_traits>
+
 #include "instances.h"
 
 /* Kernels of different options have types of the same names. */
 namespace {
 #include FL4_EMU_SOURCE
 
+/* Whichever parameters the kernel takes. */
+template <class Params> void call(void (*kernel)(Params), const void *params)
+{
+  kernel(*static_cast<const std::remove_const_t<Params> *>(params));
+}
+
 void run(const void *params)
 {
-  FL4_EMU_ENTRY(*static_cast<const fl4_fwd_params *>(params));
+  call(FL4_EMU_ENTRY, params);
 }
 } // namespace
 

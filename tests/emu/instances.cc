@@ -64,7 +64,8 @@ Entry compile_instance(const std::vector<std::string> &options, const char *kern
   for (const std::string &option : options) command += " " + quoted(option);
   command += " -DFL4_EMU_SOURCE=" + quoted("\"" + source + "\"") + " -DFL4_EMU_ENTRY=" + entry;
   command += " -I" + quoted(kernel_dir ? std::string(kernel_dir) : emu_dir + "/../../kernels") + " -I" + quoted(emu_dir);
-  command += " -include " + quoted(emu_dir + "/ptx.h") + " " + quoted(emu_dir + "/instance.cc");
+  for (const char *header : {"/ptx.h", "/ptx_hopper.h"}) command += " -include " + quoted(emu_dir + header);
+  command += " " + quoted(emu_dir + "/instance.cc");
   command += " -o " + quoted(object);
   const bool good = run_command(command, error);
   void *plugin = good ? dlopen(object.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;

@@ -9,24 +9,9 @@
 
 #include "state.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define FL4_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define FL4_ASAN 1
-#endif
-#endif
-#ifdef FL4_ASAN
-#include <sanitizer/common_interface_defs.h>
-#else
-#define FL4_ASAN 0
-#endif
-
 namespace emu {
 
 thread_local Block *block = nullptr;
-
-enum { STACK_BYTES = FL4_ASAN ? 512 << 10 : 128 << 10 };
 
 bool Site::operator<(const Site &o) const
 {
@@ -48,41 +33,22 @@ const char *base_name(const char *path)
 
 /* ---------------------------------------------------------------- switching */
 
-static void to_scheduler(bool for_good)
+static void to_scheduler(bool for_good = false)
 {
-  Block *b = block;
-  Thread &t = b->thread();
-  (void)for_good; /* AddressSanitizer wants to know */
-#if FL4_ASAN
-  __sanitizer_start_switch_fiber(for_good ? nullptr : &t.fake_stack, b->scheduler_stack, b->scheduler_stack_size);
-#endif
-  swapcontext(&t.context, &b->scheduler);
-#if FL4_ASAN
-  __sanitizer_finish_switch_fiber(t.fake_stack, nullptr, nullptr);
-#endif
+  fiber_switch(block->thread().fiber, block->scheduler, for_good);
 }
 
 static void to_thread(Block &b, int index)
 {
   b.current = index;
-  Thread &t = b.thread();
-#if FL4_ASAN
-  __sanitizer_start_switch_fiber(&b.scheduler_fake_stack, t.stack.get(), STACK_BYTES);
-#endif
-  swapcontext(&b.scheduler, &t.context);
-#if FL4_ASAN
-  __sanitizer_finish_switch_fiber(b.scheduler_fake_stack, nullptr, nullptr);
-#endif
+  fiber_switch(b.scheduler, b.thread().fiber, false);
 }
 
 static void thread_main()
 {
-#if FL4_ASAN
-  __sanitizer_finish_switch_fiber(nullptr, &block->scheduler_stack, &block->scheduler_stack_size);
-#endif
+  fiber_begin(block->scheduler);
   block->launch->body();
-  Thread &t = block->thread();
-  t.state = Thread::done;
+  block->thread().state = Thread::done;
   to_scheduler(true);
 }
 
@@ -95,16 +61,29 @@ static std::string place(const Block &b, int thread, const Site &site)
   return text;
 }
 
-void fail(const Site &site, const char *format, ...)
+static void tell(int thread, const Site &site, const char *format, va_list ap)
 {
   char what[512];
+  vsnprintf(what, sizeof what, format, ap);
+  if (block->error.empty()) block->error = place(*block, thread, site) + what;
+}
+
+void fail(const Site &site, const char *format, ...)
+{
   va_list ap;
   va_start(ap, format);
-  vsnprintf(what, sizeof what, format, ap);
+  tell(block->current, site, format, ap);
   va_end(ap);
-  if (block->error.empty()) block->error = place(*block, block->current, site) + what;
   /* The scheduler gives the block up and never comes back to this fiber. */
-  for (;;) to_scheduler(false);
+  for (;;) to_scheduler();
+}
+
+void report(int thread, const Site &site, const char *format, ...)
+{
+  va_list ap;
+  va_start(ap, format);
+  tell(thread, site, format, ap);
+  va_end(ap);
 }
 
 void wait_here(const Site &site)
@@ -112,7 +91,15 @@ void wait_here(const Site &site)
   Thread &t = block->thread();
   t.state = Thread::waiting;
   t.at = site;
-  to_scheduler(false);
+  to_scheduler();
+}
+
+void let_others_run(const Site &site)
+{
+  Thread &t = block->thread();
+  t.at = site;
+  block->ready.push_back(block->current);
+  to_scheduler();
 }
 
 void wake(int thread)
@@ -170,11 +157,21 @@ static std::string deadlock(const Block &b)
     if (b.barriers[id].arrived)
       text += "; " + std::to_string(b.barriers[id].arrived) + " of " + std::to_string(b.barriers[id].expected) +
               " have reached barrier " + std::to_string(id);
+  for (const auto &[address, m] : b.mbarriers)
+    if (!m.waiting.empty())
+      text += "; " + std::to_string(m.waiting.size()) + " wait for the " + describe(address, m);
+  for (size_t i = 0; i < b.registers.size(); i++)
+    if (b.registers[i].wanted)
+      text += "; warpgroup " + std::to_string(i) + " wants " + std::to_string(b.registers[i].wanted) +
+              " registers a thread, and has " + std::to_string(b.registers[i].each) + " and a pool of " +
+              std::to_string(b.pool);
   return text;
 }
 
 static void check_leftovers(Block &b)
 {
+  check_bulk_leftovers();
+  check_product_leftovers();
   for (int i = 0; i < (int)b.threads.size() && b.error.empty(); i++) {
     const Thread &t = b.threads[(size_t)i];
     const bool open = !t.open.empty();
@@ -205,29 +202,31 @@ static void prepare(Block &b)
   b.shadow.resize(b.launch->smem / 4);
   const auto nothing = std::make_shared<const Clocks>(n + b.warps.size());
   for (size_t i = 0; i < n; i++) {
-    Thread &t = b.threads[i];
-    t.seen = nothing;
-    t.stack.reset(new char[STACK_BYTES]);
-    getcontext(&t.context);
-    t.context.uc_stack.ss_sp = t.stack.get();
-    t.context.uc_stack.ss_size = STACK_BYTES;
-    t.context.uc_link = nullptr;
-    makecontext(&t.context, thread_main, 0);
+    b.threads[i].seen = nothing;
+    fiber_prepare(b.threads[i].fiber, thread_main);
     b.ready.push_back((int)i);
   }
+  b.registers.assign(n / WARPGROUP, {launch_registers((int)n), 0});
+}
+
+/* A thread that can go on, whichever; -1 if there is none, and no copy could change that by landing. */
+static int next_thread(Block &b)
+{
+  if (b.bulk_at_random && !b.bulk.empty() && b.random() % 256 == 0) land_bulk();
+  while (b.ready.empty() && land_bulk()) continue;
+  if (b.ready.empty()) return -1;
+  const size_t pick = b.random() % b.ready.size();
+  const int next = b.ready[pick];
+  b.ready[pick] = b.ready.back();
+  b.ready.pop_back();
+  return next;
 }
 
 static void run_block(Block &b)
 {
   block = &b;
   prepare(b);
-  while (!b.ready.empty() && b.error.empty()) {
-    const size_t pick = b.random() % b.ready.size();
-    const int next = b.ready[pick];
-    b.ready[pick] = b.ready.back();
-    b.ready.pop_back();
-    to_thread(b, next);
-  }
+  for (int next; b.error.empty() && (next = next_thread(b)) >= 0;) to_thread(b, next);
   if (b.error.empty())
     for (const Thread &t : b.threads)
       if (t.state != Thread::done) {

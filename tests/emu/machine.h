@@ -107,8 +107,40 @@ u32 wrapping_increment(Site site, void *address, u32 last);
 
 /* C += A · B, or C = A · B; the elements are bf16 or fp16. Layouts as in kernels/fl4_ptx.cuh. */
 void multiply(Site site, float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, bool accumulate, bool bf16);
-float exchange_xor(Site site, float x, int mask);
+u32 exchange_xor(Site site, u32 x, int mask);
 bool vote_any(Site site, bool p);
+
+/* Instructions of sm_90a, as in kernels/fl4_ptx_hopper.cuh. */
+void give_registers(Site site, int n);
+void take_registers(Site site, int n);
+
+void mbarrier_init(Site site, u32 address, u32 count);
+void mbarrier_init_fence();
+void mbarrier_arrive(Site site, u32 address);
+void mbarrier_arrive_expect(Site site, u32 address, u32 bytes);
+bool mbarrier_test(Site site, u32 address, u32 parity);
+void mbarrier_wait(Site site, u32 address, u32 parity);
+
+/* What fl4_tensor_map holds here. Sizes and strides are of column, row, head, batch. */
+struct TensorMap {
+  u64 magic;
+  const unsigned char *base;
+  u64 size[4], stride[4]; /* strides in bytes */
+  u64 rows;               /* of a box, which has 64 columns of 2 bytes */
+};
+/* To 128 bytes. False if a size, stride or address is such that the engine does not take it. */
+bool encode_tensor_map(void *map, const void *base, const u64 (&size)[4], const u64 (&stride)[4], int rows);
+void tma_prefetch(Site site, const void *map);
+void tma_load(Site site, u32 to, const void *map, u32 barrier, int column, int row, int head, int batch);
+
+void wgmma_fence();
+void wgmma_commit(Site site);
+void wgmma_wait(Site site, int pending);
+/* The accumulators are there: of no pending product. */
+void wgmma_arrived(Site site, const float *d);
+/* n columns; d: n/2 numbers. The descriptors' low halves. */
+void wgmma_shared(Site site, float *d, int n, u32 a, u32 b, bool add, bool bf16);
+void wgmma_registers(Site site, float *d, int n, const u32 (&a)[4], u32 b, bool bf16);
 
 /* Conversions, round to nearest even. */
 u16 to_half(float x);

@@ -16,10 +16,15 @@ namespace emu {
 
 /* ---------------------------------------------------------------- clocks */
 
-/* Threads come first in a list of clocks, then warps. */
+/* Threads come first in a list of clocks, then warps, then barriers in shared memory. */
 static int warp_of(int thread)
 {
   return (int)block->threads.size() + thread / WARP;
+}
+
+static int place_of(const Mbarrier &m)
+{
+  return (int)(block->threads.size() + block->warps.size()) + m.number;
 }
 
 Access access_by_thread(int thread, const Site &site)
@@ -32,14 +37,26 @@ Access access_by_warp(int thread, const Site &site)
   return {warp_of(thread), block->warps[(size_t)thread / WARP].clock, site};
 }
 
+Access access_by_copies(const Mbarrier &m, const Site &site)
+{
+  return {place_of(m), m.phase + 1, site};
+}
+
+bool by_copies(const Access &a)
+{
+  return a.who >= (int)(block->threads.size() + block->warps.size());
+}
+
 bool ordered(const Access &a, int thread)
 {
   if (a.who == thread || a.who == warp_of(thread)) return true;
-  return (*block->threads[(size_t)thread].seen)[(size_t)a.who] >= a.clock;
+  const Clocks &seen = *block->threads[(size_t)thread].seen;
+  return (size_t)a.who < seen.size() && seen[(size_t)a.who] >= a.clock;
 }
 
 static void take_later(Clocks &into, const Clocks &from)
 {
+  if (into.size() < from.size()) into.resize(from.size());
   std::transform(from.begin(), from.end(), into.begin(), into.begin(), [](u32 a, u32 b) { return std::max(a, b); });
 }
 
@@ -53,8 +70,7 @@ static SharedTidings both(const SharedTidings &a, const SharedTidings &b)
   return all;
 }
 
-/* What a thread releases goes into a join; its later accesses are of a new clock, and so are its warp's. */
-static void release(Join &join, int thread)
+void release(Join &join, int thread)
 {
   Thread &t = block->threads[(size_t)thread];
   if (!join.clocks) join.clocks = std::make_shared<Clocks>(*t.seen);
@@ -73,6 +89,38 @@ static void acquire(const Join &join, int thread)
   Thread &t = block->threads[(size_t)thread];
   t.seen = join.clocks;
   t.fenced = join.fenced, t.known = join.known;
+}
+
+void complete_phase(Mbarrier &m)
+{
+  const size_t place = (size_t)place_of(m);
+  Join &all = m.current;
+  if (all.clocks->size() <= place) all.clocks->resize(place + 1);
+  (*all.clocks)[place] = ++m.phase;
+  m.done = all;
+  m.done.clocks = std::make_shared<Clocks>(*all.clocks);
+  if (all.fenced) m.done.fenced = std::make_shared<Clocks>(*all.fenced);
+}
+
+using SharedClocks = std::shared_ptr<const Clocks>;
+
+static SharedClocks later(const SharedClocks &a, const SharedClocks &b)
+{
+  if (!a || !b) return a ? a : b;
+  auto both = std::make_shared<Clocks>(*a);
+  take_later(*both, *b);
+  return both;
+}
+
+/* Who had seen the same before sees the same now. */
+void hear(Join &join, int thread)
+{
+  if (!join.clocks) return;
+  Thread &t = block->threads[(size_t)thread];
+  if (t.seen != join.before) join.before = t.seen, join.after = later(t.seen, join.clocks);
+  t.seen = join.after;
+  t.fenced = later(t.fenced, join.fenced);
+  t.known = both(t.known, join.known);
 }
 
 /* ---------------------------------------------------------------- between blocks */

@@ -294,6 +294,20 @@ FL4_DEV void functions(const Pin &p)
   put(p, FL4_PIN_MAX, x);
 }
 
+// Of the table; of powers of two from 2^-126 on, most of which have an exact result; of numbers between.
+FL4_DEV void reciprocals(const Pin &p)
+{
+  float x[4];
+  for (int e = 0; e < 4; e++) {
+    const int i = p.lane * 2 + e % 2;
+    float argument = table(p, i);
+    if (e == 2) argument = float_from_bits((p.lane * 8 + 1) << 23);
+    if (e == 3) argument = float_from_bits(0x3f800000 + p.lane * 262147);
+    x[e] = reciprocal_approx(argument);
+  }
+  put(p, FL4_PIN_RECIPROCAL, x);
+}
+
 // Of each sign: 0, the smallest subnormal, 1 and the next number, the largest, infinity, two NaNs.
 FL4_DEV u32 kind(int i)
 {
@@ -417,4 +431,5 @@ FL4_KERNEL(fl4_pin, 32, 1)(FL4_PARAM fl4_fwd_params params)
   packed_maxima(p);
   increments(p);
   float_vectors(p);
+  reciprocals(p);
 }

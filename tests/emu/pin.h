@@ -35,7 +35,8 @@
   X(GLOBAL)            /* 16- and 32-bit stores and 16-bit loads of global memory */                                   \
   X(MAX_PACKED)        /* of each kind with each: NaN, infinities, subnormals, zeros of both signs */                  \
   X(INCREMENT)         /* counts, wraps, comes back from beyond the last, and is contended */                          \
-  X(FLOAT_VECTORS)     /* four floats at a time through shared and global memory */
+  X(FLOAT_VECTORS)     /* four floats at a time through shared and global memory */                                    \
+  X(RECIPROCAL)        /* powers of two and others, 0, infinities, NaN, subnormals, the ends */
 
 enum {
 #define FL4_PIN_ENUM(name) FL4_PIN_##name,

@@ -135,6 +135,11 @@ FL4_DEV u32 max_packed_2(u32 a, u32 b)
 FL4_DEV float half_to_float(u16 x) { return emu::from_half(x); }
 FL4_DEV float exp2_approx(float x) { return emu::exp2_ftz(x); }
 FL4_DEV float log2_approx(float x) { return std::log2(x); }
+FL4_DEV float reciprocal_approx(float x)
+{
+  const float y = 1.f / (std::fabs(x) < 0x1p-126f ? std::copysign(0.f, x) : x);
+  return std::fabs(y) < 0x1p-126f ? std::copysign(0.f, y) : y;
+}
 // A NaN loses, and -0 is less than 0: as the hardware has it (tests/emu/pinned_h200.txt).
 FL4_DEV float max_f32(float a, float b)
 {
@@ -149,7 +154,12 @@ FL4_DEV float float_from_bits(u32 bits)
   return x;
 }
 
-FL4_DEV float shuffle_xor(float x, int mask, FL4_SITE) { return emu::exchange_xor(FL4_AT("shfl"), x, mask); }
+FL4_DEV float shuffle_xor(float x, int mask, FL4_SITE)
+{
+  u32 bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return float_from_bits(emu::exchange_xor(FL4_AT("shfl"), bits, mask));
+}
 FL4_DEV bool warp_any(bool p, FL4_SITE) { return emu::vote_any(FL4_AT("vote"), p); }
 
 #endif

@@ -27,9 +27,46 @@ static u32 address_of(size_t index)
 
 static void check_write_seen(const Site &site, size_t index, const Access &write, int me)
 {
-  if (write.who >= 0 && !ordered(write, me))
-    fail(site, "shared address 0x%x: race: thread %d wrote it at %s:%d, and no barrier came between", address_of(index),
-         write.who, base_name(write.site.file), write.site.line);
+  if (write.who < 0 || ordered(write, me)) return;
+  if (by_copies(write))
+    fail(site, "shared address 0x%x: race: thread %d has not waited for the mbarrier of the bulk copy of %s:%d",
+         address_of(index), me, base_name(write.site.file), write.site.line);
+  fail(site, "shared address 0x%x: race: thread %d wrote it at %s:%d, and no barrier came between", address_of(index),
+       write.who, base_name(write.site.file), write.site.line);
+}
+
+static void check_write(const Site &site, size_t index, const Word &w, int me)
+{
+  if (w.in_flight >= 0)
+    fail(site, "shared address 0x%x: an asynchronous copy of thread %d is under way to it", address_of(index),
+         w.in_flight);
+  if (w.mbarrier) fail(site, "shared address 0x%x: it is part of an mbarrier", address_of(index));
+  if (w.products) {
+    const Site reader = product_reading(index);
+    fail(site, "shared address 0x%x: race: a product of %s:%d reads it, and has not been waited for", address_of(index),
+         base_name(reader.file), reader.line);
+  }
+  check_write_seen(site, index, w.write, me);
+  for (const Access &read : w.reads)
+    if (!ordered(read, me))
+      fail(site, "shared address 0x%x: race: it is still being read at %s:%d, and no barrier came between",
+           address_of(index), base_name(read.site.file), read.site.line);
+}
+
+static void check_written(const Site &site, size_t index, const Word &w)
+{
+  if (w.in_flight >= 0)
+    fail(site, "shared address 0x%x: read while an asynchronous copy of thread %d to it is under way",
+         address_of(index), w.in_flight);
+  if (w.write.who < 0) fail(site, "shared address 0x%x: read, and nobody wrote it", address_of(index));
+}
+
+static void note_read(Word &w, const Access &mine)
+{
+  const auto same = [&](const Access &read) { return read.who == mine.who; };
+  const auto mine_before = std::find_if(w.reads.begin(), w.reads.end(), same);
+  if (mine_before == w.reads.end()) w.reads.push_back(mine);
+  else *mine_before = mine;
 }
 
 void note_shared_write(const Site &site, size_t index, int bytes, int me)
@@ -37,14 +74,7 @@ void note_shared_write(const Site &site, size_t index, int bytes, int me)
   const Access mine = access_by_thread(me, site);
   for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
     Word &w = block->shadow[i];
-    if (w.in_flight >= 0)
-      fail(site, "shared address 0x%x: an asynchronous copy of thread %d is under way to it", address_of(i * 4),
-           w.in_flight);
-    check_write_seen(site, i * 4, w.write, me);
-    for (const Access &read : w.reads)
-      if (!ordered(read, me))
-        fail(site, "shared address 0x%x: race: it is still being read at %s:%d, and no barrier came between",
-             address_of(i * 4), base_name(read.site.file), read.site.line);
+    check_write(site, i * 4, w, me);
     w.write = mine;
     w.reads.clear();
   }
@@ -57,18 +87,66 @@ void note_shared_read(const Site &site, size_t index, int bytes, bool whole_warp
   const Access mine = whole_warp ? access_by_warp(me, site) : access_by_thread(me, site);
   for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
     Word &w = block->shadow[i];
-    if (w.in_flight >= 0)
-      fail(site, "shared address 0x%x: read while an asynchronous copy of thread %d to it is under way",
-           address_of(i * 4), w.in_flight);
-    if (w.write.who < 0) fail(site, "shared address 0x%x: read, and nobody wrote it", address_of(i * 4));
+    check_written(site, i * 4, w);
     /* A lane's own write is visible to itself, but not yet to the warp. */
     check_write_seen(site, i * 4, w.write, whole_warp && w.write.who == me ? me ^ 1 : me);
-    const auto same = [&](const Access &read) { return read.who == mine.who; };
-    const auto mine_before = std::find_if(w.reads.begin(), w.reads.end(), same);
-    if (mine_before == w.reads.end()) w.reads.push_back(mine);
-    else *mine_before = mine;
+    note_read(w, mine);
   }
 }
+
+/* ---------------------------------------------------------------- asynchronous units */
+
+/* They do not see a thread's store until the thread has fenced it. */
+static void check_store_fenced(const Site &site, size_t index, const Access &write)
+{
+  if (write.who >= 0 && !by_copies(write) && block->threads[(size_t)write.who].stores_fenced < write.clock)
+    fail(site, "shared address 0x%x: thread %d wrote it at %s:%d, and no proxy fence came between", address_of(index),
+         write.who, base_name(write.site.file), write.site.line);
+}
+
+void begin_product_read(const Site &site, size_t index, int bytes, const Witnesses &witnesses)
+{
+  for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
+    Word &w = block->shadow[i];
+    check_written(site, i * 4, w);
+    for (int k = 0; k < witnesses.n; k++) {
+      const int lane = witnesses.thread[k];
+      check_write_seen(site, i * 4, w.write, w.write.who == lane ? lane ^ 1 : lane);
+    }
+    check_store_fenced(site, i * 4, w.write);
+    w.products++;
+  }
+}
+
+void end_product_read(const Site &site, size_t index, int bytes)
+{
+  const Access mine = access_by_warp(block->current, site);
+  for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
+    block->shadow[i].products--;
+    note_read(block->shadow[i], mine);
+  }
+}
+
+void begin_bulk_write(const Site &site, size_t index, int bytes)
+{
+  for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
+    check_write(site, i * 4, block->shadow[i], block->current);
+    check_store_fenced(site, i * 4, block->shadow[i].write);
+    block->shadow[i].in_flight = block->current;
+  }
+}
+
+void end_bulk_write(const Access &write, size_t index, int bytes)
+{
+  for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
+    Word &w = block->shadow[i];
+    w.in_flight = -1;
+    w.write = write;
+    w.reads.clear();
+  }
+}
+
+/* ---------------------------------------------------------------- loads and stores */
 
 void store_shared(Site site, u32 address, const void *from, int bytes)
 {

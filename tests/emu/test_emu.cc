@@ -14,11 +14,18 @@ extern "C" {
 #include "oracle/check.h"
 }
 
-static fl4_context *open_emu(const char *variant)
+/* Each family on the GPU that it is for. */
+static bool for_hopper(const std::string &variant)
+{
+  return variant.compare(0, 9, "fwd_wgmma") == 0;
+}
+
+static fl4_context *open_emu(const char *variant, const char *device = nullptr, int flags = 0)
 {
   fl4_context_options o = FL4_CONTEXT_OPTIONS_INIT;
   fl4_context *ctx;
-  o.device = "emu", o.variant = variant;
+  if (!device) device = variant && for_hopper(variant) ? "emu:1" : "emu";
+  o.device = device, o.variant = variant, o.flags |= flags;
   ck_assert_fl4(fl4_context_create(&ctx, &o));
   return ctx;
 }
@@ -56,13 +63,19 @@ static int option(const std::string &options, const std::string &name)
 /* "fwd_mma:bm=64,bn=…" of "-DFL4_BM=64 -DFL4_BN=… … -DFL4_D=…": the parameters come before the problem. */
 static std::string variant_of(const std::string &options)
 {
-  std::string variant = "fwd_mma:";
+  std::string variant = options.find("-DFL4_GROUPS=") == std::string::npos ? "fwd_mma:" : "fwd_wgmma:";
   for (size_t i = 0, end = options.find("-DFL4_D="); i < end; i = options.find(' ', i) + 1) {
     const size_t name = i + strlen("-DFL4_");
     if (i) variant += ',';
     for (size_t k = name; options[k] != ' '; k++) variant += (char)tolower(options[k]);
   }
   return variant;
+}
+
+/* Rows of a tile. */
+static int rows_of(const std::string &options)
+{
+  return for_hopper(variant_of(options)) ? 64 * option(options, "GROUPS") : option(options, "BM");
 }
 
 /* A problem of an instance's kind. */
@@ -84,15 +97,15 @@ static void check_built_in(fl4_context *ctx, const std::string &line, fl4_inputs
 }
 
 /*
- * Each on sizes that fit no tile: some tiles that all rows see and a partial one; fewer keys than a tile, and with a mask
- * rows that see none. Inputs that move the references take turns.
+ * Each on sizes that fit no tile: some tiles that all rows see and a partial one; fewer keys than a tile, and with a
+ * mask rows that see none. Inputs that move the references take turns.
  */
 START_TEST(each_instance)
 {
   static const fl4_inputs inputs[] = {FL4_INPUTS_NORMAL, FL4_INPUTS_GROWING, FL4_INPUTS_PEAKED, FL4_INPUTS_SINK,
                                       FL4_INPUTS_LARGE};
   const std::string options = emu::built_in_instances()[(size_t)_i], variant = variant_of(options);
-  const int bm = option(options, "BM"), bn = option(options, "BN");
+  const int bm = rows_of(options), bn = option(options, "BN");
   fl4_context *ctx = open_emu(variant.c_str());
   schedule(_i);
   check_built_in(ctx, problem_of(options, "hq1", bm + bm / 2 + 1, 3 * bn + bn / 2 + 3), inputs[_i % 5]);
@@ -104,32 +117,46 @@ END_TEST
 
 /* ---------------------------------------------------------------- a few variants on everything */
 
-/* As tests/emu/meson.build instantiates them for D = 32, with LSE: all pieces of the kernel are in one of them. */
-static const char *const variants[] = {
-    "fwd_mma:bm=16,bn=16,warps=1,stages=2,qreg=0,slice=16,weave=0,kgroups=1,splits=1,ctas=1",
-    "fwd_mma:bm=32,bn=32,warps=1,stages=3,qreg=1,slice=16,weave=1,kgroups=1,splits=1,ctas=1",
-    "fwd_mma:bm=16,bn=128,warps=4,stages=2,qreg=1,slice=16,weave=1,kgroups=4,splits=1,ctas=1",
-    "fwd_mma:bm=64,bn=128,warps=8,stages=2,qreg=0,slice=16,weave=0,kgroups=4,splits=2,ctas=1",
-    "fwd_mma:bm=64,bn=32,warps=4,stages=4,qreg=1,slice=32,weave=0,kgroups=1,splits=4,ctas=2",
-    "fwd_mma:bm=16,bn=16,warps=1,stages=3,qreg=0,slice=16,weave=0,kgroups=1,splits=32,ctas=1",
-    "fwd_mma:bm=128,bn=128,warps=4,stages=2,qreg=0,slice=128,weave=0,kgroups=1,splits=1,ctas=1",
-    /* bf16: the log-sum-exp has a sum of its own */
-    "fwd_mma:bm=64,bn=128,warps=8,stages=3,qreg=0,slice=32,weave=1,kgroups=2,splits=1,ctas=1",
-    "fwd_mma:bm=32,bn=48,warps=2,stages=4,qreg=1,slice=48,weave=0,kgroups=1,splits=2,ctas=2",
-    "fwd_mma:bm=32,bn=64,warps=4,stages=2,qreg=1,slice=16,weave=0,kgroups=2,splits=4,ctas=1",
+/* As tests/emu/meson.build instantiates them for D = 32, with LSE: all pieces of the kernels are in one of them. */
+static const struct {
+  const char *text;
+  bool bf16; /* the log-sum-exp has a sum of its own */
+} variants[] = {
+    {"fwd_mma:bm=16,bn=16,warps=1,stages=2,qreg=0,slice=16,weave=0,kgroups=1,splits=1,ctas=1", false},
+    {"fwd_mma:bm=32,bn=32,warps=1,stages=3,qreg=1,slice=16,weave=1,kgroups=1,splits=1,ctas=1", false},
+    {"fwd_mma:bm=16,bn=128,warps=4,stages=2,qreg=1,slice=16,weave=1,kgroups=4,splits=1,ctas=1", false},
+    {"fwd_mma:bm=64,bn=128,warps=8,stages=2,qreg=0,slice=16,weave=0,kgroups=4,splits=2,ctas=1", false},
+    {"fwd_mma:bm=64,bn=32,warps=4,stages=4,qreg=1,slice=32,weave=0,kgroups=1,splits=4,ctas=2", false},
+    {"fwd_mma:bm=16,bn=16,warps=1,stages=3,qreg=0,slice=16,weave=0,kgroups=1,splits=32,ctas=1", false},
+    {"fwd_mma:bm=128,bn=128,warps=4,stages=2,qreg=0,slice=128,weave=0,kgroups=1,splits=1,ctas=1", false},
+    {"fwd_mma:bm=64,bn=128,warps=8,stages=3,qreg=0,slice=32,weave=1,kgroups=2,splits=1,ctas=1", true},
+    {"fwd_mma:bm=32,bn=48,warps=2,stages=4,qreg=1,slice=48,weave=0,kgroups=1,splits=2,ctas=2", true},
+    {"fwd_mma:bm=32,bn=64,warps=4,stages=2,qreg=1,slice=16,weave=0,kgroups=2,splits=4,ctas=1", true},
+    {"fwd_wgmma:groups=1,bn=64,stages=2,qbuf=1,pingpong=0,sched=0", false},
+    {"fwd_wgmma:groups=2,bn=48,stages=3,qbuf=2,pingpong=1,sched=2", false},
+    {"fwd_wgmma:groups=3,bn=64,stages=2,qbuf=1,pingpong=1,sched=1", false},
+    {"fwd_wgmma:groups=2,bn=80,stages=2,qbuf=2,pingpong=0,sched=1", true},
+    {"fwd_wgmma:groups=4,bn=48,stages=4,qbuf=2,pingpong=1,sched=2", true},
 };
-enum { N_VARIANTS = sizeof variants / sizeof *variants, FIRST_BF16 = 7 };
+enum { N_VARIANTS = sizeof variants / sizeof *variants, FIRST_HOPPER = 10 };
+
+/* Blocks draw tickets, from a workspace. */
+static bool has_tickets(const std::string &variant)
+{
+  return for_hopper(variant) ? variant.find("sched=2") != std::string::npos
+                             : variant.find("splits=1,") == std::string::npos;
+}
 
 static std::string with_dtype(int variant, const char *line)
 {
-  return line + std::string(variant >= FIRST_BF16 ? ":bf16:lse" : ":lse");
+  return line + std::string(variants[variant].bf16 ? ":bf16:lse" : ":lse");
 }
 
 /* All kinds of inputs, most of which move the references again and again, or seldom but far. */
 START_TEST(hostile_scores)
 {
   const int variant = _i / FL4_INPUTS_COUNT, inputs = _i % FL4_INPUTS_COUNT;
-  fl4_context *ctx = open_emu(variants[variant]);
+  fl4_context *ctx = open_emu(variants[variant].text);
   schedule(_i);
   check_built_in(ctx, with_dtype(variant, "hq4sq45sk271d32"), (fl4_inputs)inputs);
   schedule(_i + 1);
@@ -148,9 +175,37 @@ enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 START_TEST(shapes_of_all_kinds)
 {
   const int variant = _i / N_SHAPES;
-  fl4_context *ctx = open_emu(variants[variant]);
+  if (for_hopper(variants[variant].text) && strstr(shapes[_i % N_SHAPES], "sk0")) return; /* refused: no keys */
+  fl4_context *ctx = open_emu(variants[variant].text);
   schedule(_i);
   check_built_in(ctx, with_dtype(variant, shapes[_i % N_SHAPES]), FL4_INPUTS_NORMAL);
+  fl4_context_destroy(&ctx);
+}
+END_TEST
+
+/* Blocks that stay share the row tiles, however many there are of them, even fewer than multiprocessors. */
+START_TEST(blocks_that_stay)
+{
+  static const char *const lines[] = {"hq4sq150sk100d32:causal", "b2hq2hkv1sq300sk130d32", "hq1sq70sk65d32:causal"};
+  const int variant = FIRST_HOPPER + _i / 3;
+  fl4_context *ctx = open_emu(variants[variant].text, "emu:2");
+  for (int i = 0; i < 2; i++) {
+    schedule(2 * _i + i);
+    check_built_in(ctx, with_dtype(variant, lines[_i % 3]), FL4_INPUTS_NORMAL);
+  }
+  fl4_context_destroy(&ctx);
+}
+END_TEST
+
+/* Debug builds, compiled here: no invariant is violated, and who polls a barrier instead of waiting hears in time. */
+START_TEST(debug_builds)
+{
+  static const int some[] = {3, FIRST_HOPPER + 1, FIRST_HOPPER + 3};
+  const int variant = some[_i];
+  fl4_context *ctx = open_emu(variants[variant].text, nullptr, FL4_CONTEXT_DEBUG);
+  schedule(_i);
+  const fl4_check_result r = check(ctx, with_dtype(variant, "hq2sq81sk197d32:causal").c_str(), FL4_INPUTS_GROWING);
+  ck_assert_int_eq(r.origin, FL4_KERNEL_COMPILED);
   fl4_context_destroy(&ctx);
 }
 END_TEST
@@ -160,9 +215,12 @@ START_TEST(own_choice)
 {
   static const char *const lines[] = {"hq2sq77sk203d64:causal:lse", "hq2sq70sk90d128:bf16:lse", "hq1sq65sk65d72:odd",
                                       "hq1sq33sk129d256"};
-  fl4_context *ctx = open_emu(nullptr);
+  const bool hopper = _i / 4;
+  fl4_context *ctx = open_emu(nullptr, hopper ? "emu:1" : "emu");
   schedule(_i);
-  check(ctx, lines[_i], FL4_INPUTS_NORMAL);
+  const fl4_check_result r = check(ctx, lines[_i % 4], FL4_INPUTS_NORMAL);
+  const bool as_it_should = for_hopper(r.variant) == (hopper && !strstr(lines[_i % 4], "odd"));
+  ck_assert_msg(as_it_should, "%s is by %s", lines[_i % 4], r.variant);
   fl4_context_destroy(&ctx);
 }
 END_TEST
@@ -208,13 +266,13 @@ struct Call {
 /* The order of threads and of blocks is the seed's, and changes nothing that a sound kernel computes. */
 START_TEST(seeds)
 {
-  fl4_context *ctx = open_emu(variants[_i]);
-  Call call(_i >= FIRST_BF16);
+  fl4_context *ctx = open_emu(variants[_i].text);
+  Call call(variants[_i].bf16);
   schedule(0);
   const auto first = call.run(ctx);
   for (int i = 0; i < 6; i++) {
     schedule(i);
-    ck_assert_msg(first == call.run(ctx), "%s: other bits with seed %d", variants[_i], i + 1);
+    ck_assert_msg(first == call.run(ctx), "%s: other bits with seed %d", variants[_i].text, i + 1);
   }
   fl4_context_destroy(&ctx);
 }
@@ -223,24 +281,25 @@ END_TEST
 /* A caller's own workspace, zeroed once: its tickets are 0 after each call, whatever else is left in it. */
 START_TEST(workspace)
 {
-  fl4_context *ctx = open_emu(variants[_i]);
-  Call call(_i >= FIRST_BF16);
+  fl4_context *ctx = open_emu(variants[_i].text);
+  Call call(variants[_i].bf16);
   size_t bytes;
   ck_assert_fl4(fl4_attention_workspace_size(ctx, &call.args, &bytes));
-  const bool splits = strstr(variants[_i], "splits=1,") == nullptr;
-  ck_assert_msg(splits ? bytes > FL4_TICKET_BYTES : bytes == 0, "%s: a workspace of %zu bytes", variants[_i], bytes);
+  const bool tickets = has_tickets(variants[_i].text);
+  ck_assert_msg(tickets ? bytes >= FL4_TICKET_BYTES : bytes == 0, "%s: a workspace of %zu bytes", variants[_i].text,
+                bytes);
   schedule(_i);
   const auto own = call.run(ctx);
-  if (splits) {
+  if (tickets) {
     char *memory = static_cast<char *>(emu::global_alloc(bytes));
     memset(memory, 0, FL4_TICKET_BYTES);
     emu::global_written(memory, FL4_TICKET_BYTES);
     call.args.workspace = memory, call.args.workspace_size = bytes;
     for (int i = 0; i < 4; i++) {
       schedule(i);
-      ck_assert_msg(own == call.run(ctx), "%s: other bits in call %d", variants[_i], i + 1);
+      ck_assert_msg(own == call.run(ctx), "%s: other bits in call %d", variants[_i].text, i + 1);
       for (int byte = 0; byte < FL4_TICKET_BYTES; byte++)
-        ck_assert_msg(memory[byte] == 0, "%s: ticket %d is not 0 after call %d", variants[_i], byte / 4, i + 1);
+        ck_assert_msg(memory[byte] == 0, "%s: ticket %d is not 0 after call %d", variants[_i].text, byte / 4, i + 1);
       /* Numbers of the call before are not to be read. */
       memset(memory + FL4_TICKET_BYTES, 0xff, bytes - FL4_TICKET_BYTES);
     }
@@ -272,6 +331,10 @@ static std::vector<std::string> countable_instances()
  */
 static emu::u64 mma_of(const std::string &options, int tiles)
 {
+  if (for_hopper(variant_of(options))) {
+    const int Sk = tiles * option(options, "BN"), D16 = (option(options, "D") + 15) / 16;
+    return (emu::u64)(rows_of(options) / 16 * (Sk / 8 * D16 + Sk / 16 * option(options, "D") / 8));
+  }
   const int rows16 = option(options, "BM") / 16, Sk = tiles * option(options, "BN"), D16 = option(options, "D") / 16;
   const int walks = option(options, "KGROUPS") * std::min(option(options, "SPLITS"), tiles);
   const int vain = option(options, "WEAVE") * walks * option(options, "SLICE");
@@ -286,17 +349,21 @@ START_TEST(no_conflicts_and_full_coalescing)
   fl4_context *ctx = open_emu(variant.c_str());
   schedule(_i);
   emu::reset_counts();
-  const int Sq = option(options, "BM"), Sk = TILES * option(options, "BN");
+  const int Sq = rows_of(options), Sk = TILES * option(options, "BN");
   check_built_in(ctx, problem_of(options, "hq2", Sq, Sk), FL4_INPUTS_EQUAL);
   const emu::Counts &counts = emu::counts();
-  ck_assert_uint_gt(counts.shared.size(), option(options, "KGROUPS") > 1 ? 5 : 3);
+  const bool hopper = for_hopper(variant); /* products and bulk copies are no accesses of threads */
+  if (!hopper) ck_assert_uint_gt(counts.shared.size(), option(options, "KGROUPS") > 1 ? 5 : 3);
   for (const auto &[site, c] : counts.shared)
     ck_assert_msg(c.wavefronts == c.ideal, "%s %s:%d %s: %llu passes, %llu would do", options.c_str(), site.file,
                   site.line, site.what, (unsigned long long)c.wavefronts, (unsigned long long)c.ideal);
-  ck_assert_uint_gt(counts.global.size(), option(options, "SPLITS") > 1 ? 3 : 1);
+  ck_assert_uint_gt(counts.global.size(), !hopper && option(options, "SPLITS") > 1 ? 3 : 1);
   for (const auto &[site, c] : counts.global)
     ck_assert_msg(c.sectors == c.ideal, "%s %s:%d %s: %llu sectors, %llu would do", options.c_str(), site.file,
                   site.line, site.what, (unsigned long long)c.sectors, (unsigned long long)c.ideal);
+  emu::u64 copied = 0;
+  for (const auto &[site, c] : counts.global) copied += strcmp(site.what, "cp.async.bulk") ? 0 : c.bytes;
+  if (hopper) ck_assert_uint_eq(copied, RUNS * HEADS * (Sq + 2 * Sk) * option(options, "D") * 2);
   ck_assert_msg(counts.mma == RUNS * HEADS * mma_of(options, TILES), "%s: %llu mma, not %llu", options.c_str(),
                 (unsigned long long)counts.mma, (unsigned long long)(RUNS * HEADS * mma_of(options, TILES)));
   fl4_context_destroy(&ctx);
@@ -313,7 +380,9 @@ static Suite *suite(void)
   tcase_add_loop_test(t, each_instance, 0, n_instances);
   tcase_add_loop_test(t, hostile_scores, 0, N_VARIANTS * FL4_INPUTS_COUNT);
   tcase_add_loop_test(t, shapes_of_all_kinds, 0, N_VARIANTS * N_SHAPES);
-  tcase_add_loop_test(t, own_choice, 0, 4);
+  tcase_add_loop_test(t, blocks_that_stay, 0, 3 * (N_VARIANTS - FIRST_HOPPER));
+  tcase_add_loop_test(t, debug_builds, 0, 3);
+  tcase_add_loop_test(t, own_choice, 0, 8);
   tcase_add_loop_test(t, seeds, 0, N_VARIANTS);
   tcase_add_loop_test(t, workspace, 0, N_VARIANTS);
   tcase_add_loop_test(t, no_conflicts_and_full_coalescing, 0, (int)countable_instances().size());

@@ -51,7 +51,7 @@ u16 to_half(float x)
   return (u16)(sign | (u16)((exponent + 14) << 10) | ((u16)std::ldexp(rounded, 11 - exponent) & 0x3ff));
 }
 
-float from_half(u16 x)
+static float half_value(u16 x)
 {
   const int exponent = x >> 10 & 31, fraction = x & 0x3ff;
   float a;
@@ -59,6 +59,16 @@ float from_half(u16 x)
   else if (exponent == 0) a = std::ldexp((float)fraction, -24);
   else a = std::ldexp((float)(fraction | 0x400), exponent - 25);
   return x & 0x8000 ? -a : a;
+}
+
+float from_half(u16 x)
+{
+  static const std::vector<float> values = [] {
+    std::vector<float> all(0x10000);
+    for (u32 i = 0; i < all.size(); i++) all[i] = half_value((u16)i);
+    return all;
+  }();
+  return values[x];
 }
 
 float exp2_ftz(float x)
@@ -141,11 +151,11 @@ void multiply(Site site, float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, bool 
 /* ---------------------------------------------------------------- exchanges */
 
 struct ExchangeOperand {
-  float in, out;
+  u32 in, out;
   int mask;
 };
 
-float exchange_xor(Site site, float x, int mask)
+u32 exchange_xor(Site site, u32 x, int mask)
 {
   ExchangeOperand mine = {x, 0, mask};
   with_warp(site, &mine, [](void *const *operands) {

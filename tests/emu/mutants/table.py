@@ -11,6 +11,7 @@ class Run(typing.NamedTuple):
     inputs: str = "normal"
     mode: str = "late"  # when asynchronous copies land: late, early
     counts: bool = False  # are bank conflicts a kill?
+    device: str = "emu"
 
 
 class Mutant(typing.NamedTuple):

@@ -48,7 +48,7 @@ def execute(command, folder, r, seed):
     env.update(FLASHL4_KERNEL_DIR=str(folder), FL4_EMU_MODE=r.mode, FL4_EMU_SEED=str(seed), OMP_NUM_THREADS="1")
     if r.counts:
         env["FL4_EMU_COUNTS"] = "1"
-    args = [command, "check", "--device", "emu", "--problem", r.problem, "--variant", r.variant, "--inputs", r.inputs]
+    args = [command, "check", "--device", r.device, "--problem", r.problem, "--variant", r.variant, "--inputs", r.inputs]
     with subprocess.Popen(args, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           errors="replace", start_new_session=True) as process:
         try:
