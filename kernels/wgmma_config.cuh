@@ -39,7 +39,7 @@ constexpr int PRODUCER_REGISTERS = GROUPS <= 2 ? 40 : 32;
 constexpr int CONSUMER_REGISTERS = GROUPS == 1 ? 240 : GROUPS == 2 ? 232 : GROUPS == 3 ? 160 : 112;
 
 // Rows lie in pages of 64 columns; columns beyond D are 0. D16: blocks of 16 columns that a product is summed over.
-constexpr int PAGES = (D + 63) / 64, D16 = (D + 15) / 16, ROW_BYTES = PAGES * 128;
+constexpr int PAGES = (D + 63) / 64, D16 = (D + 15) / 16;
 constexpr int Q_PAGE = GROUP_ROWS * 128, KV_PAGE = BN * 128;
 constexpr int Q_BYTES = PAGES * Q_PAGE, TILE_BYTES = PAGES * KV_PAGE;
 

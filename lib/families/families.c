@@ -21,3 +21,10 @@ const char *fl4__because(char *why, const char *format, ...)
   va_end(ap);
   return why;
 }
+
+int32_t fl4__least(const fl4__param *param, int32_t value, int64_t enough)
+{
+  for (int i = 0; i < param->n_values; i++)
+    if (param->values[i] >= enough && param->values[i] < value) return param->values[i];
+  return value;
+}

@@ -12,4 +12,7 @@ extern const fl4__family fl4__family_host;
 /* What refuse() returns: the sentence in `why`, or, without one, its format, which is the same for all of its kind. */
 __attribute__((format(printf, 2, 3))) const char *fl4__because(char *why, const char *format, ...);
 
+/* The least value of a parameter that is enough, if `value` is; else `value`. For canonical(). */
+int32_t fl4__least(const fl4__param *param, int32_t value, int64_t enough);
+
 #endif

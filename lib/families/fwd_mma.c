@@ -273,10 +273,7 @@ static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_i
 {
   (void)device;
   const int64_t tiles = fl4__ceil_div(p->Sk, v->value[BN]);
-  for (int i = 0; i < params[STAGES].n_values; i++) {
-    const int stages = params[STAGES].values[i];
-    if (stages > tiles && stages < v->value[STAGES]) v->value[STAGES] = stages;
-  }
+  v->value[STAGES] = fl4__least(&params[STAGES], v->value[STAGES], tiles + 1);
 }
 
 const fl4__family fl4__family_fwd_mma = {

@@ -170,11 +170,7 @@ static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_i
   if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors) v->value[SCHED] = ONE_TILE;
   if (v->value[SCHED] != ONE_TILE) return;
   v->value[QBUF] = 1;
-  const int64_t key_tiles = fl4__ceil_div(p->Sk, v->value[BN]);
-  for (int i = 0; i < params[STAGES].n_values; i++) {
-    const int stages = params[STAGES].values[i];
-    if (stages >= key_tiles && stages < v->value[STAGES]) v->value[STAGES] = stages;
-  }
+  v->value[STAGES] = fl4__least(&params[STAGES], v->value[STAGES], fl4__ceil_div(p->Sk, v->value[BN]));
 }
 
 const fl4__family fl4__family_fwd_wgmma = {

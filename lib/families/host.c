@@ -57,14 +57,6 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
                        fl4__host_scratch_layout(v->value[BM], v->value[BN], (int)p->D).total;
 }
 
-/* The least value of a parameter that is enough, if `value` is; else `value`. */
-static int32_t least(const fl4__param *param, int32_t value, int64_t enough)
-{
-  for (int i = 0; i < param->n_values; i++)
-    if (param->values[i] >= enough && param->values[i] < value) return param->values[i];
-  return value;
-}
-
 /*
  * - bm beyond the rows that share a key/value head: there is one task a head, its rows are
  *   min(bm, rows) (lib/host/tile.c), and elsewhere bm only says where in its scratch a thread keeps
@@ -75,8 +67,8 @@ static int32_t least(const fl4__param *param, int32_t value, int64_t enough)
  */
 static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  v->value[BM] = least(&params[BM], v->value[BM], p->Hq / p->Hkv * p->Sq);
-  v->value[BN] = least(&params[BN], v->value[BN], p->Sk);
+  v->value[BM] = fl4__least(&params[BM], v->value[BM], p->Hq / p->Hkv * p->Sq);
+  v->value[BN] = fl4__least(&params[BN], v->value[BN], p->Sk);
   if (v->value[THREADS] >= fl4__min64(tasks(p, v->value[BM]), device->multiprocessors)) v->value[THREADS] = 0;
 }
 
