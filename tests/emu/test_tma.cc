@@ -115,7 +115,8 @@ START_TEST(transaction_counts)
   check([&] { announce(BYTES - 16); },
         {"wrong transaction count: mbarrier at 0x1400 (offset 0x1000) in phase 0: 0 of 1 arrivals are missing, "
          "2032 bytes were announced and 2048 copied"});
-  check([&] { announce(0); }, not_there);
+  check([&] { announce(0); }, /* the phase may be over before the copy begins: then nothing was written yet */
+        {"while an asynchronous copy", "has not waited for the mbarrier", "nobody wrote it"});
   check([&] { /* nobody reads, nobody notices, but for the count */
     init_barriers({1});
     if (thread_index() == 0) mbarrier_arrive(barrier_at(0)), load(t);

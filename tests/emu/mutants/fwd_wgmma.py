@@ -141,7 +141,7 @@ mutant("release-v-early", "values are given back while they are being read",
 mutant("release-q-early", "queries are given back one key tile before the last",
        FWD, "if (tile == 0) release", "if (tile == 1) release", run(ROWS, IN_TURN))
 mutant("release-q-always", "queries are given back with each key tile",
-       FWD, "if (tile == 0) release", "release", run("hq2sq200sk90d16", IN_TURN))
+       FWD, "if (tile == 0) release", "release", run(ROWS, IN_TURN))
 mutant("release-k-of-first", "the first slot of keys is given back each time",
        FWD, "release(pipe.k_empty, k.slot)", "release(pipe.k_empty, 0)", run(KEYS))
 mutant("release-v-of-first", "values: the same",
