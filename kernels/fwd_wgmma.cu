@@ -127,10 +127,10 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     if (tile == 0) release(pipe.q_empty, n % QBUF * GROUPS + group);
     const bool k_here = is_over(pipe.k_full, k), v_here = is_over(pipe.v_full, v);
 
-    bool few = false;
+    bool few = p.Sq <= GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
     if (tile >= open) {
       mask_scores(s, p, t.row0 + lane_row, tile * BN);
-      few = keys_seen(p, t.row0 + warp_row) - tile * BN < FEW;
+      few |= keys_seen(p, t.row0 + warp_row) - tile * BN < FEW;
     }
     softmax(rows, weights, course, s, few, p);
 

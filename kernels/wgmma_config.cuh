@@ -49,7 +49,7 @@ constexpr int BARRIER_OFFSET = V_OFFSET + STAGES * TILE_BYTES, BARRIER_BYTES = 1
 constexpr int SMEM_BYTES = BARRIER_OFFSET + BARRIER_BYTES;  // what the host must give the block
 
 // The largest sum of the weights that a lane has of a row and a key tile before the row gets a new reference.
-constexpr float SUM_LIMIT = 128.f;
+constexpr float SUM_LIMIT = 32.f;
 
 // How far, as a power of two, references lag behind where scores rise; and how many keys are too few for their maximum to
 // be a good reference.

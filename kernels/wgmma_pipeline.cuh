@@ -44,7 +44,7 @@ FL4_DEV void init_barriers(const Pipeline &p)
     mbarrier_init(p.k_full + 8 * i, 1), mbarrier_init(p.k_empty + 8 * i, 4 * GROUPS);
     mbarrier_init(p.v_full + 8 * i, 1), mbarrier_init(p.v_empty + 8 * i, 4 * GROUPS);
   }
-  for (int i = 0; i < TOLD; i++) mbarrier_init(p.told_full + 8 * i, 1), mbarrier_init(p.told_empty + 8 * i, 4 * GROUPS);
+  for (int i = 0; i < TOLD; i++) mbarrier_init(p.told_full + 8 * i, 1), mbarrier_init(p.told_empty + 8 * i, 128 * GROUPS);
   mbarrier_init_fence();
 }
 
@@ -52,7 +52,8 @@ constexpr int MOST_TRIES = 1 << 24;  // of waiting in a debug build: some second
 
 // Waits until phase `phase` of barrier `slot` is over; "phase -1", which always is, is said as any odd number at the
 // start. In a debug build not for ever: what did not come is told, the answer is false, and the kernel runs to its end
-// without waiting any more.
+// without waiting any more. The answer is false also where the phase is over and somebody has given up: then it may be over
+// for that reason.
 FL4_DEV bool wait_for(const fl4_fwd_params &p, u32 barriers, int slot, u32 phase)
 {
   if (!DEBUG) return mbarrier_wait(barriers + 8 * slot, phase & 1), true;
@@ -62,7 +63,7 @@ FL4_DEV bool wait_for(const fl4_fwd_params &p, u32 barriers, int slot, u32 phase
     invariant(p, in_time, FL4_INVARIANT_IN_TIME, (barriers - smem_base() - BARRIER_OFFSET) / 8 + slot, phase);
     if (!in_time || (record && i % 4096 == 4095 && atomic_cas_global(record, 0, 0))) return false;
   }
-  return true;
+  return !record || !atomic_cas_global(record, 0, 0);
 }
 
 // A place in a ring. Walked instead of computed, for the slots may be three.

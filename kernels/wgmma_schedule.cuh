@@ -24,7 +24,7 @@ struct RowTile {
 FL4_DEV int row_tiles(const fl4_fwd_params &p) { return p.B * p.Hq * p.row_tiles; }
 
 // Keys that row `row` sees.
-FL4_DEV int keys_seen(const fl4_fwd_params &p, int row) { return CAUSAL ? min_i32(p.Sk, row + 1 + p.Sk - p.Sq) : p.Sk; }
+FL4_DEV int keys_seen(const fl4_fwd_params &p, int row) { return CAUSAL ? min_i32(p.Sk, row + 1 + (p.Sk - p.Sq)) : p.Sk; }
 
 FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
 {
@@ -72,8 +72,7 @@ FL4_DEV bool hear_tile(const fl4_fwd_params &p, const Pipeline &pipe, RowTile &t
   u32 words[4];
   if (!wait_for(p, pipe.told_full, n % TOLD, n / TOLD)) return false;
   load_shared_128(words, pipe.told + n % TOLD * TOLD_BYTES);
-  warp_barrier();  // all lanes have read them
-  release(pipe.told_empty, n % TOLD);
+  mbarrier_arrive(pipe.told_empty + n % TOLD * 8);  // each thread for what it has read: racecheck sees no further
   t.b = (int)words[0], t.h = (int)words[1], t.row0 = (int)words[2], t.key_tiles = (int)words[3];
   return t.key_tiles > 0;
 }

@@ -76,8 +76,8 @@ FL4_DEV void boxes(const Pin &p, Copies &c)
   box(p, c, FL4_PIN_HOPPER_TMA_INSIDE, 64, 5, 1, 0);
   box(p, c, FL4_PIN_HOPPER_TMA_COLUMNS, FL4_PIN_COLUMNS - 24, 17, 0, 1);
   box(p, c, FL4_PIN_HOPPER_TMA_ROWS, 0, FL4_PIN_ROWS - 10, 1, 1);
-  box(p, c, FL4_PIN_HOPPER_TMA_BEFORE, -13, -3, 0, 0);
-  box(p, c, FL4_PIN_HOPPER_TMA_ODD, 37, 100, 1, 1);
+  box(p, c, FL4_PIN_HOPPER_TMA_BEFORE, -16, -3, 0, 0);
+  box(p, c, FL4_PIN_HOPPER_TMA_ODD, 40, 100, 1, 1);
   box(p, c, FL4_PIN_HOPPER_TMA_OUTSIDE, 0, 0, FL4_PIN_HEADS, 0);
 }
 

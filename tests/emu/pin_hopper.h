@@ -12,7 +12,7 @@
   X(TMA_COLUMNS)         /* … 24 columns of which are inside */                                                        \
   X(TMA_ROWS)            /* … 10 rows of which are */                                                                  \
   X(TMA_BEFORE)          /* … that begin before the tensor */                                                          \
-  X(TMA_ODD)             /* … that begin in the middle of a chunk */                                                   \
+  X(TMA_ODD)             /* … that begin in the middle of a page: at a chunk, for elsewhere the engine breaks off */    \
   X(TMA_OUTSIDE)         /* … of a head that there is not */                                                           \
   X(SHARED_8)            /* both operands in shared memory, over two pages: a hash of a thread's results */           \
   X(SHARED_80)           /* … and three of them */                                                                       \

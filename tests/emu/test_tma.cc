@@ -36,7 +36,7 @@ START_TEST(boxes)
   static const int at[][4] = {
       {0, 0, 0, 0}, {0, 3, 1, 2}, {64, 0, 1, 1},                       /* whole; columns beyond the end */
       {0, 16, 0, 2}, {64, 20, 1, 0}, {0, 21, 0, 0}, {128, 0, 0, 0},    /* rows beyond the end, and both, and all */
-      {0, -5, 1, 1}, {-8, 0, 0, 1}, {-13, 0, 1, 0}, {0, 0, 2, 0}, {0, 0, 0, 3}, {4, 1, 1, 1}, {61, 1, 0, 1},
+      {0, -5, 1, 1}, {-8, 0, 0, 1}, {-16, 0, 1, 0}, {0, 0, 2, 0}, {0, 0, 0, 3}, {8, 1, 1, 1}, {56, 1, 0, 1},
   };
   for (const auto &place : at)
     check([&] {
@@ -265,6 +265,11 @@ START_TEST(addresses)
   };
   check([&] { load_to(1024); });
   check([&] { load_to(512); }, {"is not a multiple of 1024"});
+  check([&] {
+    init_barriers({1});
+    if (thread_index() == 0)
+      mbarrier_arrive_expect(barrier_at(0), BYTES), tma_load(smem_base(), &t.map, barrier_at(0), -13, 0, 0, 0);
+  }, {"column -13 of a tensor is not a multiple of 8"});
   check([&] { load_to(SMEM - 1024); }, {"out of bounds"});
   check([&] { load_to(BARRIERS_AT - 1024); }, {"part of an mbarrier"});
   check([&] {

@@ -119,6 +119,8 @@ void tma_load(Site site, u32 to, const void *map, u32 barrier, int column, int r
 {
   Bulk b = {site, block->current, to, barrier, read_map(site, map), {column, row, head, batch}};
   if (to % ALIGNMENT) fail(site, "shared address 0x%x is not a multiple of %d", to, ALIGNMENT);
+  if (column % (CHUNK / 2)) /* measured; the manual does not say it of tensors that are not interleaved */
+    fail(site, "column %d of a tensor is not a multiple of %d: the engine breaks off", column, CHUNK / 2);
   mbarrier_at(site, barrier, true);
   const size_t index = shared_index(site, to, CHUNK);
   shared_index(site, to + bytes_of(b) - CHUNK, CHUNK);

@@ -46,7 +46,7 @@ mutant("count-v-empty-less", "a value tile is gone when all warps but one have d
 mutant("count-v-empty-more", "values: the barrier expects one warp too many",
        PIPELINE, "p.v_empty + 8 * i, 4 * GROUPS)", "p.v_empty + 8 * i, 4 * GROUPS + 1)", run(KEYS))
 mutant("count-told-empty-less", "the next row tile is told over one that a warp has not heard of",
-       PIPELINE, "p.told_empty + 8 * i, 4 * GROUPS)", "p.told_empty + 8 * i, 4 * GROUPS - 1)", run(ROWS, IN_TURN))
+       PIPELINE, "p.told_empty + 8 * i, 128 * GROUPS)", "p.told_empty + 8 * i, 128 * GROUPS - 1)", run(ROWS, IN_TURN))
 mutant("count-told-full", "row tiles are told by one thread, two are expected",
        PIPELINE, "p.told_full + 8 * i, 1)", "p.told_full + 8 * i, 2)", run(ROWS, IN_TURN))
 mutant("init-one-slot-short", "the last slot's barriers are not initialised",
@@ -134,7 +134,7 @@ mutant("release-v-missing", "values are never given back",
 mutant("release-q-missing", "queries are never given back",
        FWD, "    if (tile == 0) release(pipe.q_empty, n % QBUF * GROUPS + group);\n", "", run(ROWS, IN_TURN))
 mutant("release-told-missing", "nobody says that the next row tile has been heard of",
-       SCHEDULE, "  release(pipe.told_empty, n % TOLD);\n", "", run(ROWS, IN_TURN))
+       SCHEDULE, "  mbarrier_arrive(pipe.told_empty + n % TOLD * 8);", "", run(ROWS, IN_TURN))
 mutant("release-v-early", "values are given back while they are being read",
        FWD, VALUES_DONE, "    release(pipe.v_empty, v.slot);\n    wgmma_wait<1>();\n    wgmma_arrived(rows.o);\n",
        run(KEYS))
@@ -162,7 +162,7 @@ mutant("release-told-unread", "what was told is read once more when it has been 
 mutant("release-told-of-lane", "what was told is given back when one lane has read it",
        SCHEDULE, "  warp_barrier();", "", run(ROWS, IN_TURN))
 mutant("release-told-of-first", "the first place is given back each time",
-       SCHEDULE, "release(pipe.told_empty, n % TOLD)", "release(pipe.told_empty, 0)", run(ROWS, IN_TURN))
+       SCHEDULE, "mbarrier_arrive(pipe.told_empty + n % TOLD * 8)", "mbarrier_arrive(pipe.told_empty)", run(ROWS, IN_TURN))
 mutant("tell-before-store", "the next row tile is announced before it is written down",
        SCHEDULE, STORE_TOLD + ARRIVE_TOLD, ARRIVE_TOLD + STORE_TOLD, run(ROWS, IN_TURN))
 mutant("tell-nobody", "the next row tile is written down and not announced",
