@@ -29,8 +29,23 @@ typedef struct fl4_fwd_params {
   fl4_i32 B, Hq, Hkv, Sq, Sk;
   fl4_i32 row_tiles;     /* tiles of query rows of one head */
   fl4_i32 section_heads; /* heads whose row tiles are interleaved, so that they share the L2 cache */
-  float scale_log2;      /* softmax scale · log2 e: exponentials are powers of two */
+  float scale_log2;      /* softmax scale · log2 e: exponentials are powers of two; with a softcap scale / softcap */
+  /* What only kernels built for it read; see fl4_attention_args. */
+  fl4_u64 cu_q, cu_k, used_k;     /* addresses of lengths, i32, or 0 */
+  fl4_u64 block_table;            /* address of page numbers, i32 */
+  fl4_u64 slopes, sinks;          /* addresses, fp32 */
+  fl4_u64 bias;                   /* address */
+  fl4_i64 slope_stride[2];        /* elements, [batch, head] */
+  fl4_i64 bias_stride[4];         /* elements, [batch, head, query, key] */
+  fl4_i64 table_stride;           /* elements from one sequence to the next */
+  fl4_i32 total_q, total_k;       /* rows of ragged tensors */
+  fl4_i32 page_shift, n_pages;    /* log2 of a page's keys; pages of the pool */
+  fl4_i32 window_left, window_right; /* keys beside the diagonal; FL4_NO_WINDOW: all */
+  float softcap_log2;             /* softcap · log2 e */
+  fl4_i32 split_keys;             /* keys of a block where blocks share the keys of a row; a multiple of the key tile */
 } fl4_fwd_params;
+
+enum { FL4_NO_WINDOW = 1 << 30 };
 
 /* How the bulk copy engine of sm_90 finds the rows of a tensor: what cuTensorMapEncodeTiled() wrote. */
 typedef struct fl4_tensor_map {

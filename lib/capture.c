@@ -127,6 +127,7 @@ static bool remember(fl4__capture *c, uint64_t hash)
 
 void fl4__capture_problem(fl4__capture *c, const fl4__problem *p, const fl4_fwd_params *params)
 {
+  if (p->features || p->invariant) return; /* lines have no words for them */
   const int layout = layout_of(p, params);
   const uint64_t hash = hash_of(p, layout);
   if (atomic_load_explicit(find(atomic_load_explicit(&c->problems, memory_order_acquire), hash), memory_order_relaxed))

@@ -120,14 +120,205 @@ static fl4_status check_tensor(const tensor_arg *t, fl4__need need, fl4_i64 stri
   return FL4_OK;
 }
 
+/* ---------------------------------------------------------------- windows, scores and biases */
+
+static fl4_status check_window(const fl4_attention_args *a)
+{
+  const struct {
+    const char *name;
+    int64_t value;
+  } sides[] = {{"window_left", a->window_left}, {"window_right", a->window_right}};
+  for (int i = 0; i < 2; i++) {
+    if (a->mask != FL4_MASK_WINDOW && sides[i].value)
+      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: is %" PRId64 ", must be 0 without FL4_MASK_WINDOW",
+                       sides[i].name, sides[i].value);
+    if (sides[i].value < -1 || sides[i].value > INT32_MAX / 2)
+      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: is %" PRId64 ", must be from -1 (all keys) to %d",
+                       sides[i].name, sides[i].value, INT32_MAX / 2);
+  }
+  return FL4_OK;
+}
+
+/* Windows that are none, or causal, are just that: so there is one kernel for what is the same. */
+static void take_mask(const fl4_attention_args *a, fl4__problem *problem, fl4_fwd_params *params)
+{
+  problem->mask = a->mask;
+  params->window_left = params->window_right = FL4_NO_WINDOW;
+  if (a->mask != FL4_MASK_WINDOW) return;
+  const bool left = a->window_left >= 0, right = a->window_right >= 0;
+  problem->mask = FL4_MASK_NONE;
+  if (!left && right && a->window_right == 0) problem->mask = FL4_MASK_CAUSAL;
+  if (problem->mask != FL4_MASK_NONE || (!left && !right)) return;
+  problem->features |= FL4__FEATURE_WINDOW;
+  if (left) params->window_left = (fl4_i32)a->window_left;
+  if (right) params->window_right = (fl4_i32)a->window_right;
+  problem->window_left = params->window_left, problem->window_right = params->window_right;
+}
+
+static fl4_status check_aligned(const char *name, const void *at, uintptr_t bytes)
+{
+  if ((uintptr_t)at % bytes == 0) return FL4_OK;
+  return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: is %p, must be aligned to %d bytes, its element", name, at,
+                   (int)bytes);
+}
+
+static fl4_status take_scores(const fl4_attention_args *a, double scale, fl4__problem *problem, fl4_fwd_params *params)
+{
+  const double log2_e = 1.4426950408889634;
+  if (!isfinite(a->softcap) || a->softcap < 0)
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".softcap: is %g, must be finite and not negative (0: no softcap)",
+                     (double)a->softcap);
+  FL4_TRY(check_aligned("alibi_slopes", a->alibi_slopes, 4));
+  FL4_TRY(check_aligned("sinks", a->sinks, 4));
+  for (int i = 0; i < 2; i++)
+    if (a->alibi_stride[i] < 0 || a->alibi_stride[i] > INT32_MAX)
+      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".alibi_stride[%d]: is %" PRId64 ", must be from 0 to %d", i,
+                       a->alibi_stride[i], INT32_MAX);
+  params->scale_log2 = (float)(scale * log2_e);
+  if (a->softcap > 0) {
+    problem->features |= FL4__FEATURE_SOFTCAP;
+    params->scale_log2 = (float)(scale / (double)a->softcap);
+    params->softcap_log2 = (float)((double)a->softcap * log2_e);
+  }
+  if (a->alibi_slopes) {
+    problem->features |= FL4__FEATURE_ALIBI;
+    params->slopes = (uintptr_t)a->alibi_slopes;
+    memcpy(params->slope_stride, a->alibi_stride, sizeof a->alibi_stride);
+    if (!a->alibi_stride[0] && !a->alibi_stride[1]) params->slope_stride[1] = 1;
+  }
+  if (a->sinks) problem->features |= FL4__FEATURE_SINKS, params->sinks = (uintptr_t)a->sinks;
+  return FL4_OK;
+}
+
+static int bias_element(int type)
+{
+  return type == FL4_BIAS_BOOL ? 1 : type == FL4_BIAS_FP32 ? 4 : 2;
+}
+
+static fl4_status take_bias(const fl4_attention_args *a, fl4__problem *problem, fl4_fwd_params *params)
+{
+  if (a->bias_type < FL4_BIAS_FP16 || a->bias_type > FL4_BIAS_BOOL)
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".bias_type: is %d, must be FL4_BIAS_FP16, _BF16, _FP32 or _BOOL",
+                     a->bias_type);
+  const int64_t n[4] = {a->B, a->Hq, a->Sq, a->Sk};
+  fl4_i64 *stride = params->bias_stride;
+  memcpy(stride, a->bias_stride, sizeof a->bias_stride);
+  int64_t extent = 1, span;
+  const bool contiguous = !stride[0] && !stride[1] && !stride[2] && !stride[3];
+  for (int i = 3, whole = 1; contiguous && i >= 0; i--)
+    if (i == 3)
+      stride[i] = whole;
+    else if (__builtin_mul_overflow(stride[i + 1], fl4__max64(n[i + 1], 1), &stride[i]))
+      stride[i] = INT64_MAX;
+  for (int i = 0; i < 4; i++) {
+    if (a->bias_stride[i] < 0 || (i == 3 && stride[i] > 1))
+      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".bias_stride[%d]: is %" PRId64 ", must %s", i, a->bias_stride[i],
+                       i == 3 ? "be 0 or 1" : "not be negative");
+    if (n[i] > 1 && (__builtin_mul_overflow(n[i] - 1, stride[i], &span) ||
+                     __builtin_add_overflow(extent, span, &extent) || extent > INT64_MAX / 4))
+      return fl4__fail(FL4_INVALID_ARGUMENT,
+                       ARGS ".bias_stride[%d]: is %" PRId64 " over %" PRId64 " elements: offsets overflow 64 bits", i,
+                       a->bias_stride[i], n[i]);
+  }
+  if (!a->bias) return FL4_OK;
+  FL4_TRY(check_aligned("bias", a->bias, (uintptr_t)bias_element(a->bias_type)));
+  if (a->cu_seqlens_q || a->cu_seqlens_k)
+    return fl4__fail(FL4_UNSUPPORTED, ARGS ".bias: is set with ragged %s; a bias needs sequences of one length",
+                     a->cu_seqlens_q ? "queries" : "keys");
+  problem->features |= FL4__FEATURE_BIAS;
+  problem->bias_type = a->bias_type;
+  params->bias = (uintptr_t)a->bias;
+  return FL4_OK;
+}
+
+/* ---------------------------------------------------------------- lengths and pages */
+
+static fl4_status check_total(const char *name, int64_t total, bool wanted)
+{
+  if (total < 0 || total > INT32_MAX / 2 || (total && !wanted))
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: is %" PRId64 ", must be %s", name, total,
+                     wanted ? "from 0 to 1073741823" : "0 without its cu_seqlens");
+  return FL4_OK;
+}
+
+static fl4_status take_lengths(const fl4_attention_args *a, fl4__problem *problem, fl4_fwd_params *params)
+{
+  FL4_TRY(check_aligned("cu_seqlens_q", a->cu_seqlens_q, 4));
+  FL4_TRY(check_aligned("cu_seqlens_k", a->cu_seqlens_k, 4));
+  FL4_TRY(check_aligned("seqused_k", a->seqused_k, 4));
+  FL4_TRY(check_total("total_q", a->total_q, a->cu_seqlens_q != NULL));
+  FL4_TRY(check_total("total_k", a->total_k, a->cu_seqlens_k != NULL));
+  if (a->cu_seqlens_q) problem->features |= FL4__FEATURE_RAGGED_Q;
+  if (a->cu_seqlens_k) problem->features |= FL4__FEATURE_RAGGED_K;
+  if (a->seqused_k) problem->features |= FL4__FEATURE_USED_K;
+  problem->total_q = a->total_q;
+  params->cu_q = (uintptr_t)a->cu_seqlens_q, params->cu_k = (uintptr_t)a->cu_seqlens_k;
+  params->used_k = (uintptr_t)a->seqused_k;
+  params->total_q = (fl4_i32)a->total_q, params->total_k = (fl4_i32)a->total_k;
+  return FL4_OK;
+}
+
+enum { LEAST_PAGE = 8, MOST_PAGE = 65536 };
+
+static fl4_status take_pages(const fl4_attention_args *a, fl4__need need, fl4__problem *problem,
+                             fl4_fwd_params *params)
+{
+  const int page = a->page_size;
+  if (!page) {
+    if (a->block_table) return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table: is set, must be NULL without page_size");
+    if (a->n_pages)
+      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".n_pages: is %" PRId64 ", must be 0 without page_size", a->n_pages);
+    if (a->block_table_stride)
+      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table_stride: is %" PRId64 ", must be 0 without page_size",
+                       a->block_table_stride);
+    return FL4_OK;
+  }
+  if (page < LEAST_PAGE || page > MOST_PAGE || (page & (page - 1)))
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".page_size: is %d, must be a power of two from %d to %d", page,
+                     LEAST_PAGE, MOST_PAGE);
+  const int64_t columns = fl4__ceil_div(a->Sk, page);
+  const int64_t stride = a->block_table_stride ? a->block_table_stride : columns;
+  if (a->cu_seqlens_k)
+    return fl4__fail(FL4_UNSUPPORTED, ARGS ".cu_seqlens_k: is set with page_size: pages have no ragged keys, seqused_k "
+                                           "says how many there are");
+  if (stride < columns)
+    return fl4__fail(FL4_INVALID_ARGUMENT,
+                     ARGS ".block_table_stride: is %" PRId64 ", must be at least %" PRId64 ", the pages of Sk keys",
+                     stride, columns);
+  if (stride > INT32_MAX)
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table_stride: is %" PRId64 ", must be at most %d", stride,
+                     INT32_MAX);
+  if (a->n_pages < 1 || a->n_pages > INT32_MAX)
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".n_pages: is %" PRId64 ", must be from 1 to %d", a->n_pages, INT32_MAX);
+  FL4_TRY(check_aligned("block_table", a->block_table, 4));
+  if (need == FL4__NEED_POINTERS && !a->block_table && a->B && a->Sk)
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table: is NULL, must point to the table with page_size = %d", page);
+  problem->features |= FL4__FEATURE_PAGED;
+  problem->page_size = page;
+  params->block_table = (uintptr_t)a->block_table;
+  params->table_stride = stride;
+  params->page_shift = __builtin_ctz((unsigned)page);
+  params->n_pages = (fl4_i32)a->n_pages;
+  return FL4_OK;
+}
+
+const char *fl4__feature_beyond(int32_t features, int32_t known)
+{
+#define BEYOND(name, bit, macro, text)                                                                                 \
+  if (features & ~known & FL4__FEATURE_##name) return text;
+  FL4__FEATURE_MAP(BEYOND)
+#undef BEYOND
+  return NULL;
+}
+
 /* ---------------------------------------------------------------- the call */
 
 static fl4_status check_sizes(const fl4_attention_args *a)
 {
   if (a->dtype < FL4_DTYPE_FP16 || a->dtype > FL4_DTYPE_FP32)
     return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".dtype: is %d, must be FL4_DTYPE_FP16, _BF16 or _FP32", a->dtype);
-  if (a->mask != FL4_MASK_NONE && a->mask != FL4_MASK_CAUSAL)
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".mask: is %d, must be FL4_MASK_NONE or FL4_MASK_CAUSAL", a->mask);
+  if (a->mask < FL4_MASK_NONE || a->mask > FL4_MASK_WINDOW)
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".mask: is %d, must be FL4_MASK_NONE, _CAUSAL or _WINDOW", a->mask);
 
   const struct {
     const char *name;
@@ -153,7 +344,31 @@ static fl4_status check_reserved(const fl4_attention_args *a)
   for (int i = 0; i < 4; i++)
     if (a->reserved[i])
       return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".reserved[%d]: is %" PRIu64 ", must be 0", i, a->reserved[i]);
+  if (a->flags & ~(uint32_t)FL4_BATCH_INVARIANT)
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".flags: is %#x, must be 0 or FL4_BATCH_INVARIANT", a->flags);
   return FL4_OK;
+}
+
+/* The tensors as they lie in memory: ragged ones have one sequence of all rows, pages are what batches are elsewhere. */
+typedef struct extents {
+  int64_t q[3], kv[3];
+} extents;
+
+static extents extents_of(const fl4_attention_args *a)
+{
+  extents e = {{a->B, a->Hq, a->Sq}, {a->B, a->Hkv, a->Sk}};
+  if (a->cu_seqlens_q) e.q[0] = 1, e.q[2] = a->total_q;
+  if (a->cu_seqlens_k) e.kv[0] = 1, e.kv[2] = a->total_k;
+  if (a->page_size) e.kv[0] = a->n_pages, e.kv[2] = a->page_size;
+  return e;
+}
+
+/* Pages are [page][slot][head][D] if nothing is said. */
+static const int64_t *strides_of(const fl4_attention_args *a, const int64_t given[3], int64_t of_pages[3])
+{
+  if (!a->page_size || given[0] || given[1] || given[2]) return given;
+  of_pages[0] = a->page_size * a->Hkv * a->D, of_pages[1] = a->D, of_pages[2] = a->Hkv * a->D;
+  return of_pages;
 }
 
 fl4_status fl4__problem_from_args(const fl4_attention_args *a, fl4__need need, fl4__problem *problem,
@@ -165,12 +380,23 @@ fl4_status fl4__problem_from_args(const fl4_attention_args *a, fl4__need need, f
     return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".workspace: is %p, must be aligned to 256 bytes", a->workspace);
 
   memset(params, 0, sizeof *params);
+  memset(problem, 0, sizeof *problem);
+  const double scale = a->scale != 0 ? (double)a->scale : 1 / sqrt((double)a->D);
+  FL4_TRY(check_window(a));
+  take_mask(a, problem, params);
+  FL4_TRY(take_scores(a, scale, problem, params));
+  FL4_TRY(take_bias(a, problem, params));
+  FL4_TRY(take_lengths(a, problem, params));
+  FL4_TRY(take_pages(a, need, problem, params));
+
   const int element = fl4__dtype_size(a->dtype);
-  const tensor_arg q = {"q", a->q, a->q_stride, {a->B, a->Hq, a->Sq}, a->D, element, false};
-  const tensor_arg k = {"k", a->k, a->k_stride, {a->B, a->Hkv, a->Sk}, a->D, element, false};
-  const tensor_arg v = {"v", a->v, a->v_stride, {a->B, a->Hkv, a->Sk}, a->D, element, false};
-  const tensor_arg o = {"o", a->o, a->o_stride, {a->B, a->Hq, a->Sq}, a->D, element, true};
-  const tensor_arg lse = {"lse", a->lse, a->lse_stride, {a->B, a->Hq, a->Sq}, 1, 4, true};
+  const extents e = extents_of(a);
+  int64_t k_pages[3], v_pages[3];
+  const tensor_arg q = {"q", a->q, a->q_stride, {e.q[0], e.q[1], e.q[2]}, a->D, element, false};
+  const tensor_arg k = {"k", a->k, strides_of(a, a->k_stride, k_pages), {e.kv[0], e.kv[1], e.kv[2]}, a->D, element, false};
+  const tensor_arg v = {"v", a->v, strides_of(a, a->v_stride, v_pages), {e.kv[0], e.kv[1], e.kv[2]}, a->D, element, false};
+  const tensor_arg o = {"o", a->o, a->o_stride, {e.q[0], e.q[1], e.q[2]}, a->D, element, true};
+  const tensor_arg lse = {"lse", a->lse, a->lse_stride, {e.q[0], e.q[1], e.q[2]}, 1, 4, true};
   int32_t aligned = 1;
   FL4_TRY(check_tensor(&q, need, params->q_stride, &aligned));
   FL4_TRY(check_tensor(&k, need, params->k_stride, &aligned));
@@ -178,18 +404,16 @@ fl4_status fl4__problem_from_args(const fl4_attention_args *a, fl4__need need, f
   FL4_TRY(check_tensor(&o, need, params->o_stride, &aligned));
   FL4_TRY(check_tensor(&lse, FL4__NEED_SHAPE, params->lse_stride, NULL));
 
-  memset(problem, 0, sizeof *problem);
   problem->B = a->B, problem->Hq = a->Hq, problem->Hkv = a->Hkv;
   problem->Sq = a->Sq, problem->Sk = a->Sk, problem->D = a->D;
-  problem->dtype = a->dtype, problem->mask = a->mask;
+  problem->dtype = a->dtype;
   problem->aligned = aligned;
+  problem->invariant = (a->flags & FL4_BATCH_INVARIANT) != 0;
   problem->lse = a->lse != NULL;
 
   params->q = (uintptr_t)a->q, params->k = (uintptr_t)a->k, params->v = (uintptr_t)a->v;
   params->o = (uintptr_t)a->o, params->lse = (uintptr_t)a->lse;
   params->B = (fl4_i32)a->B, params->Hq = (fl4_i32)a->Hq, params->Hkv = (fl4_i32)a->Hkv;
   params->Sq = (fl4_i32)a->Sq, params->Sk = (fl4_i32)a->Sk;
-  const double scale = a->scale != 0 ? (double)a->scale : 1 / sqrt((double)a->D);
-  params->scale_log2 = (float)(scale * 1.4426950408889634); /* log2 e */
   return FL4_OK;
 }

@@ -16,7 +16,34 @@ typedef struct fl4__problem {
   int32_t dtype, mask;
   int32_t aligned; /* every row of q, k, v and o starts at a multiple of 16 bytes, less than 2^40 from the next */
   int32_t lse;
+  int32_t features;        /* FL4__FEATURE_…: all that a kernel must be built for, and dense attention is not */
+  int32_t bias_type;       /* fl4_bias_type, with FL4__FEATURE_BIAS */
+  int32_t page_size;       /* keys, with FL4__FEATURE_PAGED */
+  int32_t invariant;       /* FL4_BATCH_INVARIANT */
+  int64_t window_left, window_right; /* with FL4__FEATURE_WINDOW; FL4_NO_WINDOW: all */
+  int64_t total_q;         /* rows of q, with FL4__FEATURE_RAGGED_Q */
 } fl4__problem;
+
+/* Features: X(NAME, bit, macro, text); a kernel is built with -DFL4_<macro>=1, a bias with -DFL4_BIAS=1 + its type. */
+#define FL4__FEATURE_MAP(X)                                                                                            \
+  X(WINDOW, 0, "WINDOW", "a window")                                                                                   \
+  X(SOFTCAP, 1, "SOFTCAP", "a softcap")                                                                                \
+  X(ALIBI, 2, "ALIBI", "ALiBi slopes")                                                                                 \
+  X(SINKS, 3, "SINKS", "sinks")                                                                                        \
+  X(BIAS, 4, "BIAS", "a bias")                                                                                         \
+  X(RAGGED_Q, 5, "RAGGED_Q", "ragged queries")                                                                         \
+  X(RAGGED_K, 6, "RAGGED_K", "ragged keys")                                                                            \
+  X(USED_K, 7, "USED_K", "lengths of keys in use")                                                                     \
+  X(PAGED, 8, "PAGED", "pages")
+
+enum {
+#define FL4__FEATURE_ENUM(name, bit, macro, text) FL4__FEATURE_##name = 1 << (bit),
+  FL4__FEATURE_MAP(FL4__FEATURE_ENUM)
+#undef FL4__FEATURE_ENUM
+};
+
+/* Says which of `features` are not in `known`: "a bias"; NULL if none. */
+const char *fl4__feature_beyond(int32_t features, int32_t known);
 
 /* How much of the arguments must be there. */
 typedef enum fl4__need { FL4__NEED_SHAPE, FL4__NEED_POINTERS } fl4__need;

@@ -144,6 +144,8 @@ void fl4__build_from(const fl4__variant *variant, const fl4__problem *problem, b
   build->aligned = problem->aligned != 0;
   build->lse = problem->lse != 0;
   build->debug = debug;
+  build->features = problem->features;
+  build->bias_type = problem->bias_type;
 }
 
 int fl4__build_options(const fl4__build *build, char options[FL4__MAX_OPTIONS][FL4__OPTION_TEXT])
@@ -165,5 +167,12 @@ int fl4__build_options(const fl4__build *build, char options[FL4__MAX_OPTIONS][F
   snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_ALIGNED=%d", build->aligned != 0);
   snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_LSE=%d", build->lse != 0);
   snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_DEBUG=%d", build->debug != 0);
+  /* Only what is there: kernels of dense attention are named as ever. */
+#define OPTION(name, bit, macro, text)                                                                                 \
+  if (build->features & FL4__FEATURE_##name)                                                                           \
+    snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_" macro "=%d",                                                     \
+             FL4__FEATURE_##name == FL4__FEATURE_BIAS ? 1 + (int)build->bias_type : 1);
+  FL4__FEATURE_MAP(OPTION)
+#undef OPTION
   return n;
 }

@@ -108,12 +108,13 @@ bool fl4__variant_fits(const fl4__variant *wish, const fl4__problem *problem, co
 typedef struct fl4__build {
   fl4__variant variant;
   int32_t dtype, D, mask, aligned, lse, debug;
+  int32_t features, bias_type; /* of the problem; mask is NONE where a window says all */
 } fl4__build;
 
 void fl4__build_from(const fl4__variant *variant, const fl4__problem *problem, bool debug, fl4__build *build);
 
 /* The compiler's options of a build, in a fixed order: "-DFL4_BM=128" … Returns the number written. */
-enum { FL4__MAX_OPTIONS = 24, FL4__OPTION_TEXT = 48 };
+enum { FL4__MAX_OPTIONS = 32, FL4__OPTION_TEXT = 48 };
 int fl4__build_options(const fl4__build *build, char options[FL4__MAX_OPTIONS][FL4__OPTION_TEXT]);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file attention.h
- * @brief Attention forward: O = softmax(scale · Q Kᵀ + mask) V.
+ * @brief Attention forward: O = softmax(scale · Q Kᵀ + mask) V, dense, ragged or paged.
  *
  * The algorithm is online softmax over key tiles (Milakov & Gimelshein, arXiv 1805.02867; Dao,
  * FlashAttention-2, arXiv 2307.08691).
@@ -40,6 +40,24 @@ typedef struct CUstream_st *fl4_stream;
  * device, as long as calls that share it are ordered: in one stream, or by events. After
  * ::FL4_DEVICE_ERROR it must be zeroed again. One of the largest size does for all. Without one the library
  * takes memory from the stream for the call, and clears some of it, which costs a memset in the stream.
+ *
+ * What follows `reserved` is all zero by default, and then costs nothing. A score is, in this order:
+ *
+ *     s = scale · q·k;  softcap: s = c · tanh(s / c);  ALiBi: s −= slope · |i + lk − lq − j|;  s += bias
+ *
+ * and then −∞ where the mask, or a bias of ::FL4_BIAS_BOOL, hides the key; lq and lk are the lengths of the query's sequence.
+ *
+ * Lengths. Sequence b has lq queries and lk keys: Sq and Sk, if nothing else is said.
+ * With `cu_seqlens_q` queries are ragged: lq = cu_seqlens_q[b + 1] − cu_seqlens_q[b], at most Sq; q, o and lse have one dimension of
+ * total_q rows in place of [b, i], row cu_seqlens_q[b] + i, and strides [b] that do not count. `cu_seqlens_k` does the same
+ * for k and v, with total_k rows. `seqused_k` says that only the first seqused_k[b] keys are there: of the ragged keys, of
+ * Sk, or of the pages. Lengths are read on the device when the call runs; Sq and Sk are the largest that may be there, and the
+ * launch is sized for them. Whatever the numbers say, no access leaves [0, total_q), [0, total_k), Sq, Sk or [0, n_pages):
+ * lengths are clamped, and a wrong page gives a wrong row.
+ *
+ * Pages. With `page_size` k and v are pools of pages, k[page][h][slot][d] by k_stride: key j of sequence b lies in page
+ * block_table[b · block_table_stride + j / page_size], slot j % page_size. The table has ⌈Sk / page_size⌉ columns. All strides
+ * 0: [n_pages][page_size][Hkv][D].
  */
 typedef struct fl4_attention_args {
   size_t struct_size; /**< set by the FL4_…_INIT */
@@ -66,11 +84,46 @@ typedef struct fl4_attention_args {
   void *workspace;       /**< device memory for calls in turn, 256-byte aligned, zeroed once; or NULL */
   size_t workspace_size; /**< bytes; at least what fl4_attention_workspace_size() says, if not NULL */
   uint64_t reserved[4];  /**< zero */
+  int64_t window_left;   /**< with ::FL4_MASK_WINDOW: keys before the diagonal that are seen; −1: all */
+  int64_t window_right;  /**< with ::FL4_MASK_WINDOW: keys behind the diagonal that are seen; −1: all */
+  float softcap;         /**< scores become softcap · tanh(score / softcap); 0: they do not. Finite, not negative */
+  uint32_t flags;        /**< ::fl4_attention_flag, or-ed */
+  const float *alibi_slopes;      /**< NULL, or slope[b][h], ALiBi's (Press et al., arXiv 2108.12409) */
+  int64_t alibi_stride[2];        /**< elements, [b, h]; both 0: one slope a head, [Hq], for all b */
+  const float *sinks;             /**< NULL, or [Hq]: a further logit of each row of a head, with a value of 0. It counts in the LSE */
+  const void *bias;               /**< NULL, or bias[b][h][i][j], added to scores. Not with ragged queries or keys */
+  int64_t bias_stride[4];         /**< elements, [b, h, i, j]; 0 broadcasts, [j] is 0 or 1; all 0: contiguous */
+  int32_t bias_type;              /**< ::fl4_bias_type */
+  int32_t page_size;              /**< keys of a page, a power of two from 8 to 65536; 0: not paged */
+  const int32_t *cu_seqlens_q;    /**< NULL, or [B + 1], not falling: where sequences begin */
+  const int32_t *cu_seqlens_k;    /**< NULL, or [B + 1]. Not with pages */
+  const int32_t *seqused_k;       /**< NULL, or [B] */
+  const int32_t *block_table;     /**< [B][⌈Sk / page_size⌉] page numbers; with page_size */
+  int64_t block_table_stride;     /**< elements from one sequence to the next; 0: contiguous */
+  int64_t n_pages;                /**< pages of the pool; with page_size */
+  int64_t total_q;                /**< rows of q, o and lse; with cu_seqlens_q */
+  int64_t total_k;                /**< rows of k and v; with cu_seqlens_k */
 } fl4_attention_args;
+
+/** Element type of a bias. */
+typedef enum fl4_bias_type {
+  FL4_BIAS_FP16 = 0, /**< added to scores; −∞ hides the key */
+  FL4_BIAS_BF16 = 1, /**< the same */
+  FL4_BIAS_FP32 = 2, /**< the same */
+  FL4_BIAS_BOOL = 3, /**< bytes: 0 hides the key */
+} fl4_bias_type;
+
+/** Flags of a call. */
+typedef enum fl4_attention_flag {
+  /** A row's result does not depend, to the bit, on what else is in the batch: not on B, Sq or Sk, other sequences or the
+   *  device's size. It may cost speed where keys would have been divided otherwise. */
+  FL4_BATCH_INVARIANT = 1,
+} fl4_attention_flag;
 
 /** Initial value of an ::fl4_attention_args. */
 #define FL4_ATTENTION_ARGS_INIT                                                                    \
-  { sizeof(fl4_attention_args), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}, 0, 0, 0, 0, {0} }
+  { sizeof(fl4_attention_args), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, {0}, {0}, {0}, {0}, 0, 0, 0, 0, {0},    \
+    0, 0, 0, 0, 0, {0}, 0, 0, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * Computes attention.

@@ -27,6 +27,8 @@ typedef enum fl4_mask {
   /** Key j is seen by query i if j ≤ i + Sk − Sq (aligned bottom-right): the last query sees all
    *  keys. With Sq > Sk the first Sq − Sk queries see none. */
   FL4_MASK_CAUSAL = 1,
+  /** Key j is seen by query i if i + Sk − Sq − left ≤ j ≤ i + Sk − Sq + right: a sliding window. */
+  FL4_MASK_WINDOW = 2,
 } fl4_mask;
 
 /** Memory layouts that fl4_check() lays problems out in. A forward call itself takes any strides. */

@@ -11,6 +11,8 @@ enum { BM, BN, WARPS, STAGES, QREG, SLICE, WEAVE, KGROUPS, SPLITS, CTAS, N_PARAM
 
 enum { SYSTEM_SMEM = 1024 }; /* of each block's shared memory, on top of what it asks for */
 
+enum { FEATURES = 0 }; /* that the kernel knows */
+
 static const fl4__param params[N_PARAMS] = {
     [BM] = {"bm", "query rows of a block", 5, {16, 32, 64, 128, 256}, false},
     [BN] = {"bn", "keys of a tile", 7, {16, 32, 48, 64, 80, 96, 128}, false},
@@ -116,6 +118,7 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
 {
   const int bm = v->value[BM], bn = v->value[BN], warps = v->value[WARPS], groups = v->value[KGROUPS];
   const int slice = v->value[SLICE], splits = v->value[SPLITS], ctas = v->value[CTAS];
+  if (p->features & ~FEATURES) return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
   if (p->dtype == FL4_DTYPE_FP32)
     return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
   if (device->sm < 80) return fl4__because(why, "the GPU is sm_%d, needed is sm_80", device->sm);

@@ -8,6 +8,8 @@
 enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, N_PARAMS };
 enum { ONE_TILE, IN_TURN, BY_TICKET }; /* values of SCHED */
 
+enum { FEATURES = 0 }; /* that the kernel knows */
+
 static const fl4__param params[N_PARAMS] = {
     [GROUPS] = {"groups", "warpgroups that compute, 64 query rows each", 4, {1, 2, 3, 4}, false},
     [BN] = {"bn", "keys of a tile", 10, {48, 64, 80, 96, 112, 128, 144, 160, 176, 192}, false},
@@ -58,6 +60,7 @@ static int64_t tiles_of(const fl4__problem *p, int groups)
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
   const int groups = v->value[GROUPS];
+  if (p->features & ~FEATURES) return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
   if (p->dtype == FL4_DTYPE_FP32)
     return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
   if (device->sm != 90) return fl4__because(why, "the GPU is sm_%d, needed is sm_90", device->sm);

@@ -7,6 +7,8 @@
 
 enum { BM, BN, THREADS, N_PARAMS };
 
+enum { FEATURES = 0 }; /* that the kernel knows */
+
 static const fl4__param params[N_PARAMS] = {
     /* Multiples of the 12 (AVX-512) or 6 rows that the inner loops take at once, but for the least. */
     [BM] = {"bm", "query rows of a task, over all heads that share keys", 7, {4, 12, 24, 48, 96, 192, 384}, false},
@@ -16,7 +18,7 @@ static const fl4__param params[N_PARAMS] = {
 
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
-  (void)p;
+  if (p->features & ~FEATURES) return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
   if (v->value[THREADS] <= device->multiprocessors) return NULL;
   if (!why) return "more threads than the device has";
   return snprintf(why, 160, "threads=%d, but the device has %d", v->value[THREADS], device->multiprocessors), why;

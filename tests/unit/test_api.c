@@ -86,7 +86,7 @@ START_TEST(args_sizes)
 {
   REFUSED(N_FUNCTIONS, a.dtype = 3, "fl4_attention_args.dtype: is 3");
   REFUSED(N_FUNCTIONS, a.dtype = -1, "fl4_attention_args.dtype: is -1");
-  REFUSED(N_FUNCTIONS, a.mask = 2, "fl4_attention_args.mask: is 2");
+  REFUSED(N_FUNCTIONS, a.mask = 3, "fl4_attention_args.mask: is 3");
   REFUSED(N_FUNCTIONS, a.B = -1, "fl4_attention_args.B: is -1");
   REFUSED(N_FUNCTIONS, a.B = INT64_MAX, "fl4_attention_args.B: is 9223372036854775807");
   REFUSED(N_FUNCTIONS, a.Hq = 0, "fl4_attention_args.Hq: is 0");
