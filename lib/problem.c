@@ -260,12 +260,12 @@ static fl4_status take_lengths(const fl4_attention_args *a, fl4__problem *proble
 
 enum { LEAST_PAGE = 8, MOST_PAGE = 65536 };
 
-static fl4_status take_pages(const fl4_attention_args *a, fl4__need need, fl4__problem *problem,
-                             fl4_fwd_params *params)
+static fl4_status take_pages(const fl4_attention_args *a, fl4__need need, fl4__problem *problem, fl4_fwd_params *params)
 {
   const int page = a->page_size;
   if (!page) {
-    if (a->block_table) return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table: is set, must be NULL without page_size");
+    if (a->block_table)
+      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table: is set, must be NULL without page_size");
     if (a->n_pages)
       return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".n_pages: is %" PRId64 ", must be 0 without page_size", a->n_pages);
     if (a->block_table_stride)
@@ -289,10 +289,12 @@ static fl4_status take_pages(const fl4_attention_args *a, fl4__need need, fl4__p
     return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table_stride: is %" PRId64 ", must be at most %d", stride,
                      INT32_MAX);
   if (a->n_pages < 1 || a->n_pages > INT32_MAX)
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".n_pages: is %" PRId64 ", must be from 1 to %d", a->n_pages, INT32_MAX);
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".n_pages: is %" PRId64 ", must be from 1 to %d", a->n_pages,
+                     INT32_MAX);
   FL4_TRY(check_aligned("block_table", a->block_table, 4));
   if (need == FL4__NEED_POINTERS && !a->block_table && a->B && a->Sk)
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table: is NULL, must point to the table with page_size = %d", page);
+    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table: is NULL, must point to the table with page_size = %d",
+                     page);
   problem->features |= FL4__FEATURE_PAGED;
   problem->page_size = page;
   params->block_table = (uintptr_t)a->block_table;
@@ -393,8 +395,10 @@ fl4_status fl4__problem_from_args(const fl4_attention_args *a, fl4__need need, f
   const extents e = extents_of(a);
   int64_t k_pages[3], v_pages[3];
   const tensor_arg q = {"q", a->q, a->q_stride, {e.q[0], e.q[1], e.q[2]}, a->D, element, false};
-  const tensor_arg k = {"k", a->k, strides_of(a, a->k_stride, k_pages), {e.kv[0], e.kv[1], e.kv[2]}, a->D, element, false};
-  const tensor_arg v = {"v", a->v, strides_of(a, a->v_stride, v_pages), {e.kv[0], e.kv[1], e.kv[2]}, a->D, element, false};
+  const tensor_arg k = {"k",     a->k, strides_of(a, a->k_stride, k_pages), {e.kv[0], e.kv[1], e.kv[2]}, a->D,
+                        element, false};
+  const tensor_arg v = {"v",     a->v, strides_of(a, a->v_stride, v_pages), {e.kv[0], e.kv[1], e.kv[2]}, a->D,
+                        element, false};
   const tensor_arg o = {"o", a->o, a->o_stride, {e.q[0], e.q[1], e.q[2]}, a->D, element, true};
   const tensor_arg lse = {"lse", a->lse, a->lse_stride, {e.q[0], e.q[1], e.q[2]}, 1, 4, true};
   int32_t aligned = 1;

@@ -18,12 +18,13 @@
 FL4_BEGIN_DECLS
 
 /**
- * Attention in fp64 on the CPU, in three passes: scores, softmax, weighted sum.
+ * Attention in fp64 on the CPU, in three passes: scores, softmax, weighted sum. It knows all that ::fl4_attention_args
+ * can say. `low` rounds a score once, when all has been done to it.
  *
- * @param args    the call; pointers are host memory, `o`, `lse` and the workspace are not used
+ * @param args    the call; pointers are host memory, lengths and tables too; `o`, `lse` and the workspace are not used
  * @param rows    NULL for all query rows, or the rows i wanted, each 0 … Sq − 1
  * @param n_rows  number of rows; ignored if `rows` is NULL
- * @param ref     [B][Hq][n][D], contiguous, n = n_rows or Sq; or NULL
+ * @param ref     [B][Hq][n][D], contiguous, n = n_rows or Sq; or NULL. Rows beyond the end of a ragged sequence are 0
  * @param low     the same shape; or NULL
  * @param lse     [B][Hq][n]; natural logarithm, −∞ for a row without a key; or NULL
  * @return ::FL4_INVALID_ARGUMENT, ::FL4_OUT_OF_MEMORY
