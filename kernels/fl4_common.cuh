@@ -11,6 +11,7 @@
 FL4_DEV int lane() { return thread_index() % 32; }
 FL4_DEV int min_i32(int a, int b) { return a < b ? a : b; }
 FL4_DEV int max_i32(int a, int b) { return a > b ? a : b; }
+FL4_DEV int clamp_i32(int x, int least, int most) { return max_i32(least, min_i32(x, most)); }
 
 // Sum or maximum over the four lanes that share a row of a matrix product.
 FL4_DEV float row_sum(float x)

@@ -111,6 +111,22 @@ FL4_DEV u16 load_global_16(const void *address)
   asm volatile("ld.global.u16 %0, [%1];" : "=h"(x) : "l"(address) : "memory");
   return x;
 }
+FL4_DEV u32 load_global_8(const void *address)
+{
+  u32 x;
+  asm volatile("ld.global.u8 %0, [%1];" : "=r"(x) : "l"(address) : "memory");
+  return x;
+}
+FL4_DEV u32 load_global_32(const void *address)
+{
+  u32 x;
+  asm volatile("ld.global.u32 %0, [%1];" : "=r"(x) : "l"(address) : "memory");
+  return x;
+}
+FL4_DEV void load_global_64(u32 (&x)[2], const void *address)
+{
+  asm volatile("ld.global.v2.u32 {%0,%1}, [%2];" : "=r"(x[0]), "=r"(x[1]) : "l"(address) : "memory");
+}
 FL4_DEV void store_global_16(void *address, u16 x)
 {
   asm volatile("st.global.u16 [%0], %1;" ::"l"(address), "h"(x) : "memory");

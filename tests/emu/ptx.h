@@ -75,6 +75,22 @@ FL4_DEV u16 load_global_16(const void *address, FL4_SITE)
   emu::load_global(FL4_AT("ld.global.u16"), address, &x, 2);
   return x;
 }
+FL4_DEV u32 load_global_8(const void *address, FL4_SITE)
+{
+  unsigned char x;
+  emu::load_global(FL4_AT("ld.global.u8"), address, &x, 1);
+  return x;
+}
+FL4_DEV u32 load_global_32(const void *address, FL4_SITE)
+{
+  u32 x;
+  emu::load_global(FL4_AT("ld.global.u32"), address, &x, 4);
+  return x;
+}
+FL4_DEV void load_global_64(u32 (&x)[2], const void *address, FL4_SITE)
+{
+  emu::load_global(FL4_AT("ld.global.v2.u32"), address, x, 8);
+}
 FL4_DEV void store_global_16(void *address, u16 x, FL4_SITE)
 {
   emu::store_global(FL4_AT("st.global.u16"), address, &x, 2);

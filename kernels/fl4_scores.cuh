@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is done to a score beyond scale · q·k: softcap, ALiBi, bias, in this order; and the sink at the end of a row. All in
+// powers of two: a score times log2 e.
+#ifndef FL4_SCORES_CUH
+#define FL4_SCORES_CUH
+
+#include "fl4_sequence.cuh"
+
+constexpr bool SCORED = SOFTCAP || ALIBI || BIAS;  // then scores are whole, and their scale is 1
+constexpr float LOG2_E = 1.4426950408889634f;
+
+FL4_DEV float load_float(const void *address) { return float_from_bits(load_global_32(address)); }
+FL4_DEV float score_scale(const fl4_fwd_params &p) { return SCORED ? 1.f : p.scale_log2; }
+
+// By 1 - 2 / (1 + e^2x), which is good to some 1e-7, where tanh.approx is to 1e-3.
+FL4_DEV float tanh_by_exp2(float x)
+{
+  return 1.f - 2.f * reciprocal_approx(1.f + exp2_approx(2.f * LOG2_E * x));
+}
+
+// Of a row, what its scores need.
+struct RowScores {
+  float slope;       // ALiBi's, times log2 e
+  int diagonal;      // the key that its distance counts from
+  const char *bias;  // of key 0
+  bool pairs;        // two keys' biases may be read at once
+};
+
+constexpr int BIAS_BYTES = BIAS == 4 ? 1 : BIAS == 3 ? 4 : 2;
+
+FL4_DEV float alibi_slope(const fl4_fwd_params &p, int b, int h)
+{
+  if (!ALIBI) return 0.f;
+  const i64 at = b * p.slope_stride[0] + h * p.slope_stride[1];
+  return LOG2_E * load_float(reinterpret_cast<const char *>(p.slopes) + 4 * at);
+}
+
+// Rows beyond the last have the bias of the last.
+FL4_DEV RowScores row_scores(const fl4_fwd_params &p, float slope, int b, int h, int row, int queries, int keys)
+{
+  RowScores r = {slope, row + (keys - queries), nullptr, false};
+  if (!BIAS) return r;
+  const i64 at = b * p.bias_stride[0] + h * p.bias_stride[1] + min_i32(row, p.Sq - 1) * p.bias_stride[2];
+  r.bias = reinterpret_cast<const char *>(p.bias) + at * BIAS_BYTES;
+  r.pairs = p.bias_stride[3] == 1 && reinterpret_cast<u64>(r.bias) % (2 * BIAS_BYTES) == 0;
+  return r;
+}
+
+// A bias as it lies in memory: what is added to the score.
+FL4_DEV float bias_value(u32 bits)
+{
+  if (BIAS == 4) return bits ? 0.f : MINUS_INFINITY;
+  if (BIAS == 3) return LOG2_E * float_from_bits(bits);
+  return LOG2_E * (BIAS == 2 ? float_from_bits(bits << 16) : half_to_float((u16)bits));
+}
+
+FL4_DEV float bias_of(const fl4_fwd_params &p, const RowScores &r, int key)
+{
+  const char *at = r.bias + min_i32(key, p.Sk - 1) * p.bias_stride[3] * BIAS_BYTES;
+  return bias_value(BIAS == 4 ? load_global_8(at) : BIAS == 3 ? load_global_32(at) : load_global_16(at));
+}
+
+// Of two neighbouring keys, the first even, which are there.
+FL4_DEV void bias_of_pair(const RowScores &r, int key, float (&x)[2])
+{
+  const char *at = r.bias + (i64)key * BIAS_BYTES;
+  if (BIAS == 3) {
+    u32 two[2];
+    load_global_64(two, at);
+    x[0] = bias_value(two[0]), x[1] = bias_value(two[1]);
+  } else {
+    const u32 two = BIAS == 4 ? load_global_16(at) : load_global_32(at);
+    x[0] = bias_value(BIAS == 4 ? two & 0xff : two & 0xffff), x[1] = bias_value(BIAS == 4 ? two >> 8 : two >> 16);
+  }
+}
+
+// The score of a key without its bias, from q·k.
+FL4_DEV float scored(const fl4_fwd_params &p, const RowScores &r, float s, int key)
+{
+  s = SOFTCAP ? p.softcap_log2 * tanh_by_exp2(s * p.scale_log2) : s * p.scale_log2;
+  const int distance = r.diagonal - key;
+  return ALIBI ? s - r.slope * (distance < 0 ? -distance : distance) : s;
+}
+
+// How a row ends: its output is multiplied with `factor` and divided by `sum`.
+struct Ending {
+  float reference, sum, factor;
+};
+
+// A sink is one more key, whose value is 0.
+FL4_DEV Ending with_sink(const fl4_fwd_params &p, int h, float reference, float sum)
+{
+  if (!SINKS) return {reference, sum, 1.f};
+  const float sink = LOG2_E * load_float(reinterpret_cast<const char *>(p.sinks) + 4 * h);
+  const float now = max_f32(reference, sink), factor = exp2_approx(reference - finite_reference(now));
+  return {now, sum * factor + exp2_approx(sink - finite_reference(now)), factor};
+}
+
+#endif
