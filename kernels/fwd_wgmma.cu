@@ -15,6 +15,7 @@
 
 #include "wgmma_pipeline.cuh"
 #include "wgmma_schedule.cuh"
+#include "wgmma_mender.cuh"
 #include "wgmma_softmax.cuh"
 #include "wgmma_epilogue.cuh"
 
@@ -27,19 +28,52 @@ FL4_WGMMA(FL4_D)
 
 FL4_DEV void load_queries(const fl4_fwd_tma_params &p, const Pipeline &pipe, const RowTile &t, int n)
 {
+  const int first = (RAGGED_Q ? t.s.first_query : 0) + t.row0;
   for (int group = 0; group < GROUPS; group++) {
     const int slot = n % QBUF * GROUPS + group;
     if (!wait_for(p.fwd, pipe.q_empty, slot, n / QBUF + 1)) return;
-    load_pages(pipe.q + slot * Q_BYTES, pipe.q_full + 8 * slot, &p.q, Q_BYTES, t.row0 + group * GROUP_ROWS, t.h, t.b);
+    load_pages(pipe.q + slot * Q_BYTES, pipe.q_full + 8 * slot, &p.q, Q_BYTES, first + group * GROUP_ROWS, t.h,
+               RAGGED_Q ? 0 : t.b);
   }
 }
 
-FL4_DEV void load_tile(const fl4_fwd_params &p, u32 ring, u32 full, u32 empty, const fl4_tensor_map *map, Place &at,
-                       const RowTile &t, int key0)
+// Rows of a page of memory that are copied at a time: as many as the tile and the page have in common.
+FL4_DEV int rows_of_copy(const fl4_fwd_params &p) { return min_i32(BN & -BN, 1 << p.page_shift); }
+
+FL4_DEV void load_rows(const fl4_fwd_params &p, u32 to, u32 barrier, const fl4_tensor_map *map, const RowTile &t, int key0)
 {
-  invariant(p, key0 >= 0 && key0 < p.Sk, FL4_INVARIANT_IN_RANGE, key0, p.Sk);
-  if (!wait_for(p, empty, at.slot, at.phase + 1)) return; // another arrival would be one too many
-  load_pages(ring + at.slot * TILE_BYTES, full + 8 * at.slot, map, TILE_BYTES, key0, t.h_kv, t.b);
+  if (!PAGED) {
+    load_pages(to, barrier, map, TILE_BYTES, (RAGGED_K ? t.s.first_key : 0) + key0, t.h_kv, RAGGED_K ? 0 : t.b);
+    return;
+  }
+  const int rows = rows_of_copy(p), in_page = (1 << p.page_shift) - 1;
+  mbarrier_arrive_expect(barrier, TILE_BYTES);
+  for (int row = 0; row < BN; row += rows) {
+    const int page = page_of(p, t.b, key0 + row);
+#pragma unroll
+    for (int columns = 0; columns < PAGES; columns++)
+      tma_load(to + columns * KV_PAGE + row * 128, map, barrier, columns * 64, (key0 + row) & in_page, t.h_kv, page);
+  }
+}
+
+FL4_DEV void load_keys(const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, int key0)
+{
+  invariant(p.fwd, key0 >= 0 && (LENGTHS || key0 < p.fwd.Sk), FL4_INVARIANT_IN_RANGE, key0, p.fwd.Sk);
+  if (!wait_for(p.fwd, pipe.k_empty, at.slot, at.phase + 1)) return; // another arrival would be one too many
+  load_rows(p.fwd, pipe.k + at.slot * TILE_BYTES, pipe.k_full + 8 * at.slot, &p.k, t, key0);
+  advance<STAGES>(at);
+}
+
+// `mended`: tiles so far that had to be.
+FL4_DEV void load_values(const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, int key0, int &mended)
+{
+  invariant(p.fwd, key0 >= 0 && (LENGTHS || key0 < p.fwd.Sk), FL4_INVARIANT_IN_RANGE, key0, p.fwd.Sk);
+  if (!wait_for(p.fwd, pipe.v_empty, at.slot, at.phase + 1)) return;
+  const int rows = keys(p.fwd, t) - key0;
+  const bool partial = MENDS && rows < BN;
+  if (partial && !wait_for_mender(p.fwd, pipe, mended++)) return;
+  load_rows(p.fwd, pipe.v + at.slot * TILE_BYTES, partial ? pipe.landed : pipe.v_full + 8 * at.slot, &p.v, t, key0);
+  if (partial) tell_mender(pipe, at.slot, max_i32(rows, 0));
   advance<STAGES>(at);
 }
 
@@ -49,26 +83,27 @@ FL4_DEV void produce(const fl4_fwd_tma_params &p, const Pipeline &pipe)
 {
   Place k = {0, 0}, v = {0, 0};
   RowTile before = {};
-  int number = block_index();
-  if (number >= row_tiles(p.fwd)) return;
-  RowTile t = row_tile(p.fwd, number);
+  int number = block_index(), mended = 0;
+  if (!TELLS_FIRST && number >= row_tiles(p.fwd)) return;
+  RowTile t = TELLS_FIRST ? row_tile_from(p.fwd, number) : row_tile(p.fwd, number);
+  if (TELLS_FIRST) tell_tile(p.fwd, pipe, t, 0);
   for (int n = 0; t.key_tiles > 0; n++) {
     const int last = t.key_tiles - 1;
     if (QBUF > 1) load_queries(p, pipe, t, n);
-    load_tile(p.fwd, pipe.k, pipe.k_full, pipe.k_empty, &p.k, k, t, last * BN);
-    if (n > 0) load_tile(p.fwd, pipe.v, pipe.v_full, pipe.v_empty, &p.v, v, before, 0);
+    load_keys(p, pipe, k, t, last * BN);
+    if (n > 0) load_values(p, pipe, v, before, first_tile(before) * BN, mended);
     if (QBUF == 1) load_queries(p, pipe, t, n);
     number = draw_tile(p.fwd, number);
-    for (int tile = last; tile > 0; tile--) {
-      load_tile(p.fwd, pipe.k, pipe.k_full, pipe.k_empty, &p.k, k, t, (tile - 1) * BN);
-      load_tile(p.fwd, pipe.v, pipe.v_full, pipe.v_empty, &p.v, v, t, tile * BN);
+    for (int tile = last; tile > first_tile(t); tile--) {
+      load_keys(p, pipe, k, t, (tile - 1) * BN);
+      load_values(p, pipe, v, t, tile * BN, mended);
     }
     before = t;
-    t.key_tiles = 0;
-    if (number < row_tiles(p.fwd)) t = row_tile(p.fwd, number);
-    tell_tile(p.fwd, pipe, t, n);
+    t = row_tile_from(p.fwd, number);
+    tell_tile(p.fwd, pipe, t, n + TELLS_FIRST);
   }
-  load_tile(p.fwd, pipe.v, pipe.v_full, pipe.v_empty, &p.v, v, before, 0);
+  if (!TELLS_FIRST || before.key_tiles > 0) load_values(p, pipe, v, before, first_tile(before) * BN, mended);
+  if (MENDS && wait_for_mender(p.fwd, pipe, mended)) tell_mender(pipe, NOTHING_MORE, 0);
 }
 
 // ---------------------------------------------------------------- the groups that compute
@@ -99,18 +134,20 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
             v_tiles = wgmma_matrix(pipe.v, KV_PAGE);
   const int my_turn = 1 + group, next_turn = 1 + (group + 1) % GROUPS;
   const int warp_row = group * GROUP_ROWS + thread_index() % 128 / 32 * 16, lane_row = warp_row + lane() / 4;
-  if (block_index() >= row_tiles(p)) return;
+  RowTile t = {};
+  if (TELLS_FIRST ? !hear_tile(p, pipe, t, 0) : block_index() >= row_tiles(p)) return;
   if (PINGPONG && group == GROUPS - 1) named_barrier_arrive(1, 256); // the first turn is group 0's
 
   Rows rows;
   Scores s;
   Weights weights;
-  RowTile t = row_tile(p, block_index());
-  int n = 0;                                                 // row tiles done
-  int tile = t.key_tiles - 1;                                // key tile whose scores are there
-  int open = keys_seen(p, t.row0 + group * GROUP_ROWS) / BN; // key tiles before this one are seen wholly by all rows
+  if (!TELLS_FIRST) t = row_tile(p, block_index());
+  int n = 0;                                      // row tiles done
+  int tile = t.key_tiles - 1;                     // key tile whose scores are there
+  OpenTiles open = open_tiles(p, t, group);
   int course = BEGINNING;
   Place k = {0, 0}, v = {0, 0};
+  float slope = alibi_slope(p, t.b, t.h);
   clear(rows);
 
   wait_for(p, pipe.q_full, group, 0);
@@ -124,20 +161,22 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     // the values have come is asked now, and the answer used when the weights are there.
     release(pipe.k_empty, k.slot);
     advance<STAGES>(k);
-    if (tile == 0) release(pipe.q_empty, n % QBUF * GROUPS + group);
+    const bool last = tile == first_tile(t);
+    if (last) release(pipe.q_empty, n % QBUF * GROUPS + group);
     const bool k_here = is_over(pipe.k_full, k), v_here = is_over(pipe.v_full, v);
 
     bool few = p.Sq <= GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
-    if (tile >= open) {
-      mask_scores(s, p, t.row0 + lane_row, tile * BN);
-      few |= keys_seen(p, t.row0 + warp_row) - tile * BN < FEW;
+    score(s, p, t, slope, t.row0 + lane_row, tile * BN);
+    if (!open.has(tile)) {
+      mask_scores(s, p, t, t.row0 + lane_row, tile * BN);
+      few |= keys_seen(p, t, t.row0 + warp_row) - tile * BN < FEW;
     }
     softmax(rows, weights, course, s, few, p);
 
     RowTile next = t;
-    const bool last = tile == 0;
     if (last) {
-      if (!hear_tile(p, pipe, next, n++)) break;
+      if (!hear_tile(p, pipe, next, n + TELLS_FIRST)) break;
+      n++;
       wait_for(p, pipe.q_full, n % QBUF * GROUPS + group, n / QBUF);
     }
     if (!k_here) wait_for(p, pipe.k_full, k);
@@ -155,7 +194,7 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     if (last) {
       finish(rows, t, t.row0 + lane_row, p);
       clear(rows);
-      t = next, tile = t.key_tiles - 1, open = keys_seen(p, t.row0 + group * GROUP_ROWS) / BN;
+      t = next, tile = t.key_tiles - 1, open = open_tiles(p, t, group), slope = alibi_slope(p, t.b, t.h);
       course = BEGINNING;
     }
     wgmma_wait<0>();
@@ -182,6 +221,7 @@ FL4_KERNEL(fl4_fwd_wgmma, THREADS, 1)(FL4_PARAM fl4_fwd_tma_params p)
   if (group == PRODUCER) {
     give_registers<PRODUCER_REGISTERS>();
     if (thread_index() == PRODUCER * 128) produce(p, pipe);
+    if (MENDS && thread_index() / 32 == PRODUCER * 4 + 1) mend(p.fwd, pipe);
   } else {
     take_registers<CONSUMER_REGISTERS>();
     compute(p, pipe, group);

@@ -48,8 +48,9 @@ constexpr int K_OFFSET = QBUF * GROUPS * Q_BYTES, V_OFFSET = K_OFFSET + STAGES *
 constexpr int BARRIER_OFFSET = V_OFFSET + STAGES * TILE_BYTES, BARRIER_BYTES = 1024;
 constexpr int SMEM_BYTES = BARRIER_OFFSET + BARRIER_BYTES;  // what the host must give the block
 
-// The largest sum of the weights that a lane has of a row and a key tile before the row gets a new reference.
-constexpr float SUM_LIMIT = 32.f;
+// The largest sum of the weights that a lane has of a row and a key tile before the row gets a new reference. A tile of
+// weights that are all 1 is within it.
+constexpr float SUM_LIMIT = BN > 128 ? BN / 4 : 32;
 
 // How far, as a power of two, references lag behind where scores rise; and how many keys are too few for their maximum to
 // be a good reference.

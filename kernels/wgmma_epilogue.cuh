@@ -26,12 +26,16 @@ FL4_DEV void transpose(u32 (&x)[4])
 // 16-byte chunks, so that each writes one of four neighbours.
 FL4_DEV void finish(Rows &rows, const RowTile &t, int row, const fl4_fwd_params &p)
 {
-  char *o = reinterpret_cast<char *>(p.o) + (t.b * p.o_stride[0] + t.h * p.o_stride[1]) * 2;
-  char *lse = reinterpret_cast<char *>(p.lse) + (t.b * p.lse_stride[0] + t.h * p.lse_stride[1]) * 4;
+  const i64 b = RAGGED_Q ? 0 : t.b, first_row = RAGGED_Q ? t.s.first_query : 0;
+  char *o = reinterpret_cast<char *>(p.o) + (b * p.o_stride[0] + t.h * p.o_stride[1] + first_row * p.o_stride[2]) * 2;
+  char *lse =
+      reinterpret_cast<char *>(p.lse) + (b * p.lse_stride[0] + t.h * p.lse_stride[1] + first_row * p.lse_stride[2]) * 4;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int at = row + 8 * half;
-    const float l = row_sum(rows.sum[half]), inverse = inverse_sum(l);
+    const float l = row_sum(rows.sum[half]);
+    const Ending end = with_sink(p, t.h, rows.reference[half], l);
+    const float inverse = inverse_sum(end.sum) * end.factor;
     invariant(p, rows.reference[half] == MINUS_INFINITY || !(l < 0.99f), FL4_INVARIANT_SUM_AT_LEAST_ONE, l, 1);
     invariant(p, !(l > p.Sk * SUM_LIMIT), FL4_INVARIANT_SUM_AT_MOST_KEYS, l, p.Sk * SUM_LIMIT);
     invariant(p, is_finite(l), FL4_INVARIANT_FINITE, l, 0);
@@ -45,11 +49,11 @@ FL4_DEV void finish(Rows &rows, const RowTile &t, int row, const fl4_fwd_params 
       }
       transpose(x);
       const int chunk = first + lane() % 4;
-      store_global_128_if(at < p.Sq && chunk < D / 8, o + at * p.o_stride[2] * 2 + chunk * 16, x);
+      store_global_128_if(at < queries(p, t) && chunk < D / 8, o + at * p.o_stride[2] * 2 + chunk * 16, x);
     }
     if (!LSE || !p.lse) continue;
-    const float value = log_sum_exp(rows.reference[half], l);
-    if (lane() % 4 == 0 && at < p.Sq) store_global_32(lse + at * p.lse_stride[2] * 4, value);
+    const float value = log_sum_exp(end.reference, end.sum);
+    if (lane() % 4 == 0 && at < queries(p, t)) store_global_32(lse + at * p.lse_stride[2] * 4, value);
   }
 }
 

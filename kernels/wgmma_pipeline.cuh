@@ -14,13 +14,20 @@
 #include "fl4_ptx_hopper.cuh"
 #include "wgmma_config.cuh"
 
-constexpr int TOLD = 2, TOLD_BYTES = 16;  // row tiles that the producer has told of, and what it tells of each
+// Row tiles that the producer has told of, and what it tells of each.
+constexpr bool TOLD_MORE = LENGTHS || WINDOW;
+constexpr int TOLD = 2, TOLD_BYTES = TOLD_MORE ? 32 : 16;
+
+// Behind the last key of a sequence may lie anything, NaN too, where it is not the end of the tensor: such values become 0
+// (wgmma_mender.cuh).
+constexpr bool MENDS = LENGTHS || PAGED;
 
 // Addresses in shared memory. Barriers of a ring are 8 bytes apart. Each group of warps has query tiles of its own.
 struct Pipeline {
   u32 q, k, v;
   u32 q_full, q_empty, k_full, k_empty, v_full, v_empty, told_full, told_empty;
   u32 told;
+  u32 landed, mend_full, mend_empty, mend;  // if MENDS
 };
 
 FL4_DEV Pipeline pipeline()
@@ -32,9 +39,12 @@ FL4_DEV Pipeline pipeline()
   p.v_full = p.k_empty + 8 * STAGES, p.v_empty = p.v_full + 8 * STAGES;
   p.told_full = p.v_empty + 8 * STAGES, p.told_empty = p.told_full + 8 * TOLD;
   p.told = (p.told_empty + 8 * TOLD + TOLD_BYTES - 1) / TOLD_BYTES * TOLD_BYTES;
+  p.mend = p.told + TOLD_BYTES * TOLD;
+  p.landed = p.mend + 16, p.mend_full = p.landed + 8, p.mend_empty = p.landed + 16;
   return p;
 }
-static_assert(8 * (2 * QBUF * GROUPS + 4 * STAGES + 2 * TOLD) + 8 + TOLD_BYTES * TOLD <= BARRIER_BYTES, "room for the barriers");
+static_assert(8 * (2 * QBUF * GROUPS + 4 * STAGES + 2 * TOLD) + TOLD_BYTES * (TOLD + 1) + (MENDS ? 16 + 24 : 0) <= BARRIER_BYTES,
+              "room for the barriers");
 
 // By one thread, before all others use them. A slot is given back by one lane of each warp that reads it.
 FL4_DEV void init_barriers(const Pipeline &p)
@@ -45,6 +55,7 @@ FL4_DEV void init_barriers(const Pipeline &p)
     mbarrier_init(p.v_full + 8 * i, 1), mbarrier_init(p.v_empty + 8 * i, 4 * GROUPS);
   }
   for (int i = 0; i < TOLD; i++) mbarrier_init(p.told_full + 8 * i, 1), mbarrier_init(p.told_empty + 8 * i, 128 * GROUPS);
+  if (MENDS) mbarrier_init(p.landed, 1), mbarrier_init(p.mend_full, 1), mbarrier_init(p.mend_empty, 32);
   mbarrier_init_fence();
 }
 

@@ -13,18 +13,38 @@
 #ifndef WGMMA_SCHEDULE_CUH
 #define WGMMA_SCHEDULE_CUH
 
+#include "fl4_sequence.cuh"
 #include "wgmma_pipeline.cuh"
 
 struct RowTile {
   int b, h, h_kv;  // batch, query head, key/value head
   int row0;        // first query row
-  int key_tiles;   // that any of its rows sees, and at least one
+  int key_tiles;   // those before this one have all keys that its rows see; 0: there is no such row tile
+  int first_tile;  // those from this one on; with a window it may not be 0
+  Sequence s;      // with lengths
 };
 
-FL4_DEV int row_tiles(const fl4_fwd_params &p) { return p.B * p.Hq * p.row_tiles; }
+FL4_DEV int first_tile(const RowTile &t) { return WINDOW ? t.first_tile : 0; }
+FL4_DEV int queries(const fl4_fwd_params &p, const RowTile &t) { return RAGGED_Q ? t.s.queries : p.Sq; }
+FL4_DEV int keys(const fl4_fwd_params &p, const RowTile &t) { return LENGTHS ? t.s.keys : p.Sk; }
+FL4_DEV int diagonal(const fl4_fwd_params &p, const RowTile &t, int row) { return row + (keys(p, t) - queries(p, t)); }
 
-// Keys that row `row` sees.
-FL4_DEV int keys_seen(const fl4_fwd_params &p, int row) { return CAUSAL ? min_i32(p.Sk, row + 1 + (p.Sk - p.Sq)) : p.Sk; }
+// Ragged queries are one long sequence of row tiles for each head.
+FL4_DEV int grid_heads(const fl4_fwd_params &p) { return RAGGED_Q ? p.Hq : p.B * p.Hq; }
+FL4_DEV int row_tiles(const fl4_fwd_params &p) { return grid_heads(p) * p.row_tiles; }
+
+// Keys that row `row` sees end here, …
+FL4_DEV int keys_seen(const fl4_fwd_params &p, const RowTile &t, int row)
+{
+  if (CAUSAL) return min_i32(keys(p, t), diagonal(p, t, row) + 1);
+  if (WINDOW) return clamp_i32(diagonal(p, t, row) + p.window_right + 1, 0, keys(p, t));
+  return keys(p, t);
+}
+// … and begin here.
+FL4_DEV int first_seen(const fl4_fwd_params &p, const RowTile &t, int row)
+{
+  return WINDOW ? clamp_i32(diagonal(p, t, row) - p.window_left, 0, keys(p, t)) : 0;
+}
 
 FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
 {
@@ -32,17 +52,24 @@ FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
   if (CAUSAL) {
     const int section_tiles = p.section_heads * p.row_tiles;
     const int section = number / section_tiles, place = number % section_tiles;
-    const int first_head = section * p.section_heads, heads = min_i32(p.section_heads, p.B * p.Hq - first_head);
+    const int first_head = section * p.section_heads, heads = min_i32(p.section_heads, grid_heads(p) - first_head);
     head = first_head + place % heads, tile = p.row_tiles - 1 - place / heads;
   } else {
     head = number / p.row_tiles, tile = number % p.row_tiles;
   }
   RowTile t;
-  t.b = head / p.Hq;
+  t.b = RAGGED_Q ? sequence_of_tile(p, tile, BM) : head / p.Hq;
   t.h = head % p.Hq;
   t.h_kv = t.h / (p.Hq / p.Hkv);
   t.row0 = tile * BM;
-  t.key_tiles = max_i32(1, (keys_seen(p, t.row0 + BM - 1) + BN - 1) / BN);
+  if (LENGTHS) t.s = sequence_of(p, t.b);
+  if (RAGGED_Q) {
+    t.row0 = (tile - t.s.first_query / BM - t.b) * BM;
+    t.key_tiles = 0;
+    if (t.row0 < 0 || t.row0 >= t.s.queries) return t;
+  }
+  t.key_tiles = max_i32(1, (keys_seen(p, t, t.row0 + BM - 1) + BN - 1) / BN);
+  t.first_tile = min_i32(first_seen(p, t, t.row0) / BN, t.key_tiles - 1);
   return t;
 }
 
@@ -54,26 +81,52 @@ FL4_DEV int draw_tile(const fl4_fwd_params &p, int number)
   return grid_blocks() + (int)atomic_wrapping_increment(reinterpret_cast<void *>(p.workspace), row_tiles(p) - 1);
 }
 
-// The producer tells the warps that compute which tile comes after the block's n-th, one without key tiles if none: it
-// works that out while they have better things to do.
+// The row tile of this number, or of the next that has rows; without key tiles if there is none.
+FL4_DEV RowTile row_tile_from(const fl4_fwd_params &p, int &number)
+{
+  RowTile t = {};
+  for (; number < row_tiles(p); number = draw_tile(p, number)) {
+    t = row_tile(p, number);
+    if (!RAGGED_Q || t.key_tiles > 0) return t;
+  }
+  t.key_tiles = 0;
+  return t;
+}
+
+// The producer tells the warps that compute which tile comes next, one without key tiles if none: it works that out while they
+// have better things to do. Of dense sequences they know the first one themselves.
+constexpr bool TELLS_FIRST = LENGTHS, TELLS = SCHED != ONE_TILE || TELLS_FIRST;
+
+// Message number n.
 FL4_DEV void tell_tile(const fl4_fwd_params &p, const Pipeline &pipe, const RowTile &t, int n)
 {
-  if (SCHED == ONE_TILE) return;
+  if (!TELLS) return;
   const u32 words[4] = {(u32)t.b, (u32)t.h, (u32)t.row0, (u32)t.key_tiles};
   if (!wait_for(p, pipe.told_empty, n % TOLD, n / TOLD + 1)) return;
-  store_shared_128(pipe.told + n % TOLD * TOLD_BYTES, words);
+  const u32 to = pipe.told + n % TOLD * TOLD_BYTES;
+  store_shared_128(to, words);
+  if (TOLD_MORE) {
+    const u32 more[4] = {(u32)t.first_tile, (u32)t.s.queries, (u32)t.s.keys, (u32)t.s.first_query};
+    store_shared_128(to + 16, more);
+  }
   mbarrier_arrive(pipe.told_full + n % TOLD * 8);
 }
 
 // False if there is none.
 FL4_DEV bool hear_tile(const fl4_fwd_params &p, const Pipeline &pipe, RowTile &t, int n)
 {
-  if (SCHED == ONE_TILE) return false;
-  u32 words[4];
+  if (!TELLS) return false;
+  u32 words[4], more[4];
   if (!wait_for(p, pipe.told_full, n % TOLD, n / TOLD)) return false;
-  load_shared_128(words, pipe.told + n % TOLD * TOLD_BYTES);
+  const u32 from = pipe.told + n % TOLD * TOLD_BYTES;
+  load_shared_128(words, from);
+  if (TOLD_MORE) load_shared_128(more, from + 16);
   mbarrier_arrive(pipe.told_empty + n % TOLD * 8);  // each thread for what it has read: racecheck sees no further
   t.b = (int)words[0], t.h = (int)words[1], t.row0 = (int)words[2], t.key_tiles = (int)words[3];
+  if (TOLD_MORE) {
+    t.first_tile = (int)more[0];
+    t.s.queries = (int)more[1], t.s.keys = (int)more[2], t.s.first_query = (int)more[3];
+  }
   return t.key_tiles > 0;
 }
 

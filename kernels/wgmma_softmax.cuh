@@ -8,6 +8,7 @@
 #ifndef WGMMA_SOFTMAX_CUH
 #define WGMMA_SOFTMAX_CUH
 
+#include "fl4_scores.cuh"
 #include "wgmma_schedule.cuh"
 
 typedef float Scores[BN / 2];  // [4i + 2·half + e]: key 8i + 2·(lane%4) + e, row 8·half + lane/4 of the warp
@@ -20,18 +21,62 @@ struct Rows {
   float reference[2];   // log2; -inf: no key yet
 };
 
-// Keys that a row does not see get -inf. `row`: the lane's first row, `key0`: the tile's first key.
-FL4_DEV void mask_scores(Scores &s, const fl4_fwd_params &p, int row, int key0)
+// Key tiles of which all rows of a group see all keys.
+struct OpenTiles {
+  int first, end, rows;
+  FL4_MEMBER bool has(int tile) const { return tile < end && (!WINDOW || tile >= first) && (!RAGGED_Q || rows >= GROUP_ROWS); }
+};
+FL4_DEV OpenTiles open_tiles(const fl4_fwd_params &p, const RowTile &t, int group)
+{
+  const int row = t.row0 + group * GROUP_ROWS;
+  OpenTiles open = {};
+  open.end = keys_seen(p, t, row) / BN;
+  if (WINDOW) open.first = (first_seen(p, t, row + GROUP_ROWS - 1) + BN - 1) / BN;
+  if (RAGGED_Q) open.rows = queries(p, t) - row;
+  return open;
+}
+
+// Keys that a row does not see get -inf. `row`: the lane's first row, `key0`: the tile's first key. Behind the last of ragged
+// queries are those of another sequence, or anything: so that no row that counts depends on them, they all score the
+// same in a tile, and less in each that comes later.
+FL4_DEV void mask_scores(Scores &s, const fl4_fwd_params &p, const RowTile &t, int row, int key0)
 {
   const int first = key0 + 2 * (lane() % 4);
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    const int seen = keys_seen(p, row + 8 * half) - first;
+    const int seen = keys_seen(p, t, row + 8 * half) - first, hidden = WINDOW ? first_seen(p, t, row + 8 * half) - first : 0;
+    const bool none = RAGGED_Q && row + 8 * half >= queries(p, t);
 #pragma unroll
     for (int i = 0; i < BN / 8; i++)
 #pragma unroll
-      for (int e = 0; e < 2; e++)
-        if (8 * i + e >= seen) s[4 * i + 2 * half + e] = MINUS_INFINITY;
+      for (int e = 0; e < 2; e++) {
+        float &x = s[4 * i + 2 * half + e];
+        if (8 * i + e >= seen || (WINDOW && 8 * i + e < hidden)) x = MINUS_INFINITY;
+        if (none) x = (float)key0;
+      }
+  }
+}
+
+// What is done to scores beyond their scale. Biases of a tile in which keys end are read one by one.
+FL4_DEV void score(Scores &s, const fl4_fwd_params &p, const RowTile &t, float slope, int row, int key0)
+{
+  if (!SCORED) return;
+  const bool whole = key0 + BN <= p.Sk;
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const RowScores r = row_scores(p, slope, t.b, t.h, row + 8 * half, queries(p, t), keys(p, t));
+    const int first = key0 + 2 * (lane() % 4);
+#pragma unroll
+    for (int i = 0; i < BN / 8; i++) {
+      float bias[2] = {0.f, 0.f};
+      if (BIAS && whole && r.pairs) bias_of_pair(r, first + 8 * i, bias);
+      if (BIAS && !(whole && r.pairs)) bias[0] = bias_of(p, r, first + 8 * i), bias[1] = bias_of(p, r, first + 8 * i + 1);
+#pragma unroll
+      for (int e = 0; e < 2; e++) {
+        float &x = s[4 * i + 2 * half + e];
+        x = scored(p, r, x, first + 8 * i + e) + bias[e];
+      }
+    }
   }
 }
 
@@ -100,11 +145,11 @@ FL4_DEV void softmax(Rows &rows, Weights &weights, int &course, const Scores &s,
   float sums[2];
   bool good = false;
   if (course == STEADY || course == WARNED) {
-    weigh(weights, sums, s, rows.reference[0], rows.reference[1], p.scale_log2);
+    weigh(weights, sums, s, rows.reference[0], rows.reference[1], score_scale(p));
     good = !beyond_limit(sums);
   }
   if (!good) {
-    renew(rows, weights, sums, s, p.scale_log2, course == RISING ? RISING_SLACK : 0.f, p);
+    renew(rows, weights, sums, s, score_scale(p), course == RISING ? RISING_SLACK : 0.f, p);
     if (course < RISING && !few) course++;
   }
 #pragma unroll

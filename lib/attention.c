@@ -35,7 +35,7 @@ static fl4_status begin(fl4_context *ctx, const fl4_attention_args *args, fl4__n
 /* No query: nothing to compute, nothing to launch. */
 static bool empty(const fl4__problem *p)
 {
-  return p->B == 0 || p->Sq == 0;
+  return p->B == 0 || p->Sq == 0 || (p->features & FL4__FEATURE_RAGGED_Q && p->total_q == 0);
 }
 
 fl4_status fl4_attention_forward(fl4_context *ctx, const fl4_attention_args *args, fl4_stream stream)

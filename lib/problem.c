@@ -251,7 +251,7 @@ static fl4_status take_lengths(const fl4_attention_args *a, fl4__problem *proble
   if (a->cu_seqlens_q) problem->features |= FL4__FEATURE_RAGGED_Q;
   if (a->cu_seqlens_k) problem->features |= FL4__FEATURE_RAGGED_K;
   if (a->seqused_k) problem->features |= FL4__FEATURE_USED_K;
-  problem->total_q = a->total_q;
+  problem->total_q = a->total_q, problem->total_k = a->total_k;
   params->cu_q = (uintptr_t)a->cu_seqlens_q, params->cu_k = (uintptr_t)a->cu_seqlens_k;
   params->used_k = (uintptr_t)a->seqused_k;
   params->total_q = (fl4_i32)a->total_q, params->total_k = (fl4_i32)a->total_k;
@@ -351,18 +351,13 @@ static fl4_status check_reserved(const fl4_attention_args *a)
   return FL4_OK;
 }
 
-/* The tensors as they lie in memory: ragged ones have one sequence of all rows, pages are what batches are elsewhere. */
-typedef struct extents {
-  int64_t q[3], kv[3];
-} extents;
-
-static extents extents_of(const fl4_attention_args *a)
+void fl4__tensor_sizes(int32_t features, const fl4_fwd_params *p, int64_t q[3], int64_t kv[3])
 {
-  extents e = {{a->B, a->Hq, a->Sq}, {a->B, a->Hkv, a->Sk}};
-  if (a->cu_seqlens_q) e.q[0] = 1, e.q[2] = a->total_q;
-  if (a->cu_seqlens_k) e.kv[0] = 1, e.kv[2] = a->total_k;
-  if (a->page_size) e.kv[0] = a->n_pages, e.kv[2] = a->page_size;
-  return e;
+  q[0] = p->B, q[1] = p->Hq, q[2] = p->Sq;
+  kv[0] = p->B, kv[1] = p->Hkv, kv[2] = p->Sk;
+  if (features & FL4__FEATURE_RAGGED_Q) q[0] = 1, q[2] = p->total_q;
+  if (features & FL4__FEATURE_RAGGED_K) kv[0] = 1, kv[2] = p->total_k;
+  if (features & FL4__FEATURE_PAGED) kv[0] = p->n_pages, kv[2] = INT64_C(1) << p->page_shift;
 }
 
 /* Pages are [page][slot][head][D] if nothing is said. */
@@ -392,15 +387,16 @@ fl4_status fl4__problem_from_args(const fl4_attention_args *a, fl4__need need, f
   FL4_TRY(take_pages(a, need, problem, params));
 
   const int element = fl4__dtype_size(a->dtype);
-  const extents e = extents_of(a);
+  int64_t n[3], m[3];
+  params->B = (fl4_i32)a->B, params->Hq = (fl4_i32)a->Hq, params->Hkv = (fl4_i32)a->Hkv;
+  params->Sq = (fl4_i32)a->Sq, params->Sk = (fl4_i32)a->Sk;
+  fl4__tensor_sizes(problem->features, params, n, m);
   int64_t k_pages[3], v_pages[3];
-  const tensor_arg q = {"q", a->q, a->q_stride, {e.q[0], e.q[1], e.q[2]}, a->D, element, false};
-  const tensor_arg k = {"k",     a->k, strides_of(a, a->k_stride, k_pages), {e.kv[0], e.kv[1], e.kv[2]}, a->D,
-                        element, false};
-  const tensor_arg v = {"v",     a->v, strides_of(a, a->v_stride, v_pages), {e.kv[0], e.kv[1], e.kv[2]}, a->D,
-                        element, false};
-  const tensor_arg o = {"o", a->o, a->o_stride, {e.q[0], e.q[1], e.q[2]}, a->D, element, true};
-  const tensor_arg lse = {"lse", a->lse, a->lse_stride, {e.q[0], e.q[1], e.q[2]}, 1, 4, true};
+  const tensor_arg q = {"q", a->q, a->q_stride, {n[0], n[1], n[2]}, a->D, element, false};
+  const tensor_arg k = {"k", a->k, strides_of(a, a->k_stride, k_pages), {m[0], m[1], m[2]}, a->D, element, false};
+  const tensor_arg v = {"v", a->v, strides_of(a, a->v_stride, v_pages), {m[0], m[1], m[2]}, a->D, element, false};
+  const tensor_arg o = {"o", a->o, a->o_stride, {n[0], n[1], n[2]}, a->D, element, true};
+  const tensor_arg lse = {"lse", a->lse, a->lse_stride, {n[0], n[1], n[2]}, 1, 4, true};
   int32_t aligned = 1;
   FL4_TRY(check_tensor(&q, need, params->q_stride, &aligned));
   FL4_TRY(check_tensor(&k, need, params->k_stride, &aligned));
@@ -417,7 +413,5 @@ fl4_status fl4__problem_from_args(const fl4_attention_args *a, fl4__need need, f
 
   params->q = (uintptr_t)a->q, params->k = (uintptr_t)a->k, params->v = (uintptr_t)a->v;
   params->o = (uintptr_t)a->o, params->lse = (uintptr_t)a->lse;
-  params->B = (fl4_i32)a->B, params->Hq = (fl4_i32)a->Hq, params->Hkv = (fl4_i32)a->Hkv;
-  params->Sq = (fl4_i32)a->Sq, params->Sk = (fl4_i32)a->Sk;
   return FL4_OK;
 }

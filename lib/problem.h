@@ -21,7 +21,7 @@ typedef struct fl4__problem {
   int32_t page_size;       /* keys, with FL4__FEATURE_PAGED */
   int32_t invariant;       /* FL4_BATCH_INVARIANT */
   int64_t window_left, window_right; /* with FL4__FEATURE_WINDOW; FL4_NO_WINDOW: all */
-  int64_t total_q;         /* rows of q, with FL4__FEATURE_RAGGED_Q */
+  int64_t total_q, total_k; /* rows of q and of k, with FL4__FEATURE_RAGGED_Q and _K */
 } fl4__problem;
 
 /* Features: X(NAME, bit, macro, text); a kernel is built with -DFL4_<macro>=1, a bias with -DFL4_BIAS=1 + its type. */
@@ -42,6 +42,9 @@ enum {
 #undef FL4__FEATURE_ENUM
 };
 
+#define FL4__FEATURE_SUM(name, bit, macro, text) +(1 << (bit))
+enum { FL4__ALL_FEATURES = 0 FL4__FEATURE_MAP(FL4__FEATURE_SUM) };
+
 /* Says which of `features` are not in `known`: "a bias"; NULL if none. */
 const char *fl4__feature_beyond(int32_t features, int32_t known);
 
@@ -54,6 +57,9 @@ typedef enum fl4__need { FL4__NEED_SHAPE, FL4__NEED_POINTERS } fl4__need;
  */
 fl4_status fl4__problem_from_args(const fl4_attention_args *args, fl4__need need, fl4__problem *problem,
                                   fl4_fwd_params *params);
+
+/* Sizes [b, h, s] of q and o, and of k and v, as they lie in memory: ragged rows are one sequence, pages one batch each. */
+void fl4__tensor_sizes(int32_t features, const fl4_fwd_params *params, int64_t q[3], int64_t kv[3]);
 
 /* Copies min(struct_size) of a caller's struct over `copy`, zeroes the rest, refuses nonzero unknown bytes. */
 fl4_status fl4__struct_read(void *copy, size_t known_size, const void *caller, const char *name);

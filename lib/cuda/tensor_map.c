@@ -61,7 +61,8 @@ fl4_status fl4__tensor_maps(const fl4__build *build, const fl4__geometry *geomet
                             fl4_fwd_tma_params *params)
 {
   _Static_assert(sizeof(fl4_tensor_map) == sizeof(CUtensorMap), "the same bytes");
-  const int64_t q[3] = {fwd->B, fwd->Hq, fwd->Sq}, kv[3] = {fwd->B, fwd->Hkv, fwd->Sk};
+  int64_t q[3], kv[3];
+  fl4__tensor_sizes(build->features, fwd, q, kv);
   const int32_t *rows = geometry->tma_rows;
   encode_fn encode;
   FL4_TRY(find_encode(&encode));

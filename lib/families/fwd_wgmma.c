@@ -8,7 +8,7 @@
 enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, N_PARAMS };
 enum { ONE_TILE, IN_TURN, BY_TICKET }; /* values of SCHED */
 
-enum { FEATURES = 0 }; /* that the kernel knows */
+enum { FEATURES = FL4__ALL_FEATURES }; /* that the kernel knows */
 
 static const fl4__param params[N_PARAMS] = {
     [GROUPS] = {"groups", "warpgroups that compute, 64 query rows each", 4, {1, 2, 3, 4}, false},
@@ -48,30 +48,47 @@ static int smem_bytes(const fl4__variant *v, int64_t D)
 static int registers_needed(const fl4__variant *v, const fl4__problem *p)
 {
   const bool exact_sum = p->lse && p->dtype == FL4_DTYPE_BF16;
-  const int rest = p->mask == FL4_MASK_CAUSAL || exact_sum ? 32 : 28;
+  const int rest = p->mask == FL4_MASK_CAUSAL || exact_sum || p->features ? 32 : 28;
   return v->value[BN] / 2 + v->value[BN] / 4 + (int)p->D / 2 + rest;
+}
+
+static bool ragged(const fl4__problem *p)
+{
+  return p->features & FL4__FEATURE_RAGGED_Q;
+}
+
+/* Row tiles of a head: of ragged queries all that lengths can make (kernels/fl4_sequence.cuh). */
+static int64_t row_tiles(const fl4__problem *p, int groups)
+{
+  const int rows = groups * GROUP_ROWS;
+  return ragged(p) ? p->total_q / rows + p->B : fl4__ceil_div(p->Sq, rows);
+}
+
+static int64_t grid_heads(const fl4__problem *p)
+{
+  return ragged(p) ? p->Hq : p->B * p->Hq;
 }
 
 static int64_t tiles_of(const fl4__problem *p, int groups)
 {
-  return p->B * p->Hq * fl4__ceil_div(p->Sq, groups * GROUP_ROWS);
+  return grid_heads(p) * row_tiles(p, groups);
 }
 
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
   const int groups = v->value[GROUPS];
-  if (p->features & ~FEATURES) return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
+  if (p->features & ~FEATURES)
+    return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
   if (p->dtype == FL4_DTYPE_FP32)
     return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
   if (device->sm != 90) return fl4__because(why, "the GPU is sm_%d, needed is sm_90", device->sm);
   if (!p->aligned) return "rows are not aligned: the copy engine takes those that start at multiples of 16 bytes";
-  if (p->Sk < 1) return "there are no keys";
+  if (p->Sk < 1 || (p->features & FL4__FEATURE_RAGGED_K && p->total_k < 1)) return "there are no keys";
   const int smem = smem_bytes(v, p->D), need = registers_needed(v, p), may = consumer_registers[groups];
   if (smem > device->smem_per_block)
     return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
   if (need > may) return fl4__because(why, "needs about %d registers a thread, may have %d", need, may);
-  if (p->B * p->Hq > INT32_MAX / fl4__max64(1, fl4__ceil_div(p->Sq, groups * GROUP_ROWS)))
-    return "more than 2^31 row tiles";
+  if (grid_heads(p) > INT32_MAX / fl4__max64(1, row_tiles(p, groups))) return "more than 2^31 row tiles";
   return NULL;
 }
 
@@ -144,8 +161,15 @@ static int section_heads(const fl4__problem *p)
 {
   const int64_t head_bytes = 2 * p->Sk * row_bytes(p->D), shared_by = p->Hq / p->Hkv;
   int64_t heads = 1;
-  while (2 * heads <= p->B * p->Hq && 2 * heads * head_bytes <= SECTION_BYTES * shared_by) heads *= 2;
+  while (2 * heads <= grid_heads(p) && 2 * heads * head_bytes <= SECTION_BYTES * shared_by) heads *= 2;
   return p->mask == FL4_MASK_CAUSAL ? (int)heads : 1;
+}
+
+/* Keys that are copied at a time: of pages as many as a page and a tile have in common. */
+static int rows_of_copy(const fl4__variant *v, const fl4__problem *p)
+{
+  const int bn = v->value[BN];
+  return p->features & FL4__FEATURE_PAGED ? (int)fl4__min64(bn & -bn, p->page_size) : bn;
 }
 
 static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, fl4__geometry *g)
@@ -155,9 +179,9 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   if (sched != ONE_TILE) g->blocks = fl4__min64(g->blocks, device->multiprocessors);
   g->threads = 128 * (groups + 1);
   g->smem_bytes = smem_bytes(v, p->D);
-  g->row_tiles = (int)fl4__ceil_div(p->Sq, groups * GROUP_ROWS);
+  g->row_tiles = (int)row_tiles(p, groups);
   g->section_heads = section_heads(p);
-  g->tma_rows[0] = GROUP_ROWS, g->tma_rows[1] = g->tma_rows[2] = v->value[BN];
+  g->tma_rows[0] = GROUP_ROWS, g->tma_rows[1] = g->tma_rows[2] = rows_of_copy(v, p);
   g->workspace_bytes = sched == BY_TICKET ? FL4_TICKET_BYTES : 0;
 }
 

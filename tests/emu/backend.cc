@@ -181,7 +181,9 @@ static fl4_status encode_map(const char *name, fl4_u64 address, int64_t D, const
 static fl4_status encode_maps(const fl4__kernel *kernel, const fl4__geometry *g, const fl4_fwd_params &p,
                               fl4_fwd_tma_params *with_maps)
 {
-  const int64_t D = kernel->build.D, q[3] = {p.B, p.Hq, p.Sq}, kv[3] = {p.B, p.Hkv, p.Sk};
+  const int64_t D = kernel->build.D;
+  int64_t q[3], kv[3];
+  fl4__tensor_sizes(kernel->build.features, &p, q, kv);
   FL4_TRY(encode_map("q", p.q, D, q, p.q_stride, g->tma_rows[0], &with_maps->q));
   FL4_TRY(encode_map("k", p.k, D, kv, p.k_stride, g->tma_rows[1], &with_maps->k));
   FL4_TRY(encode_map("v", p.v, D, kv, p.v_stride, g->tma_rows[2], &with_maps->v));

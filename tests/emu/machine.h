@@ -116,6 +116,7 @@ void take_registers(Site site, int n);
 
 void mbarrier_init(Site site, u32 address, u32 count);
 void mbarrier_init_fence();
+void async_fence();
 void mbarrier_arrive(Site site, u32 address);
 void mbarrier_arrive_expect(Site site, u32 address, u32 bytes);
 bool mbarrier_test(Site site, u32 address, u32 parity);

@@ -40,6 +40,11 @@ void mbarrier_init_fence()
   const int me = block->current;
   for (auto &[address, m] : block->mbarriers)
     if (m.init.who == me && !m.fenced) m.fenced = true, m.init = access_by_thread(me, m.init.site);
+  async_fence();
+}
+
+void async_fence()
+{
   block->thread().stores_fenced = block->thread().clock++;
 }
 

@@ -20,6 +20,7 @@ FL4_DEV void mbarrier_init(u32 barrier, u32 count, FL4_SITE)
   emu::mbarrier_init(FL4_AT("mbarrier.init"), barrier, count);
 }
 FL4_DEV void mbarrier_init_fence() { emu::mbarrier_init_fence(); }
+FL4_DEV void async_fence() { emu::async_fence(); }
 FL4_DEV void mbarrier_arrive(u32 barrier, FL4_SITE) { emu::mbarrier_arrive(FL4_AT("mbarrier.arrive"), barrier); }
 FL4_DEV void mbarrier_arrive_expect(u32 barrier, u32 bytes, FL4_SITE)
 {

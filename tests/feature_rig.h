@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls beyond dense attention, on any device, against the fp64 oracle: windows, scores, biases, ragged batches, pages. Memory
+ * that must not be read holds NaN, memory that must not be written a canary, and each call is made twice.
+ */
+#ifndef FL4_FEATURE_RIG_H
+#define FL4_FEATURE_RIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <flashl4/flashl4.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A call. Zero is dense attention, as everywhere. */
+typedef struct feature_case {
+  int dtype, B, Hq, Hkv, Sq, Sk, D;
+  int mask, left, right;
+  float softcap;
+  bool alibi, sinks;
+  int bias;      /* 1 + fl4_bias_type; 0: none */
+  int broadcast; /* of the bias: bits 0 to 3 for b, h, i, j */
+  bool ragged_q, ragged_k, used_k;
+  int page_size;
+  bool heads_first; /* pages are [page][head][slot] */
+  bool edges;       /* lengths are 0, 1, the page's size and its neighbours, and the most there may be */
+  bool lse;
+  uint32_t flags;
+  float spread; /* queries are multiplied with it; 0: 1 */
+  uint64_t seed;
+  const int *ids; /* which sequences these are, [B]: the same id and seed, the same data; NULL: 0, 1, … */
+} feature_case;
+
+/* One of the cases there may be, with sizes up to these. */
+feature_case feature_random(uint64_t seed, int D, int most_queries, int most_keys);
+
+/* "b2hq4hkv2sq7sk33d64 bf16 window=3,0 sinks page=16 …" */
+void feature_describe(const feature_case *c, char text[256]);
+
+/*
+ * Runs the case. True if all is right; else `why` says what is not, which may be the library's error. `kept`: NULL, or room
+ * for Hq·Sq·D elements of two bytes: what was written for the first sequence, as [h][i][d].
+ */
+bool feature_run(fl4_context *ctx, const feature_case *c, uint16_t *kept, char why[512]);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
