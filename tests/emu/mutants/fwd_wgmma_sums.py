@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutants of fwd_wgmma: which tiles a block computes, masks, weights and sums, and what comes out."""
 from .fwd_wgmma_runs import (
-    IN_TURN, TICKET, PAIR, KEYS, ROWS, MANY, HEADS, CAUSAL, UNSEEN, SECTIONS, run,
+    IN_TURN, TICKET, PAIR, KEYS, LONG, ROWS, MANY, HEADS, CAUSAL, UNSEEN, SECTIONS, run,
 )
 from .table import Table
 
@@ -136,26 +136,26 @@ mutant("open-by-last-row", "a tile needs no mask if the last row sees all of it"
 
 section("References and sums")
 mutant("scale-off", "the scale is 2 % too large where references are tried as they stand",
-       SOFTMAX, STEADY, STEADY.replace("scale(p)", "scale(p) * 1.02f"), run(KEYS))
+       SOFTMAX, STEADY, STEADY.replace("scale(p)", "scale(p) * 1.02f"), run(LONG))
 mutant("scale-off-anew", "the scale is 2 % too large where maxima are taken",
        SOFTMAX, RENEWED, RENEWED.replace("scale(p)", "scale(p) * 1.02f"), run(KEYS))
 mutant("scale-missing-in-maximum", "the maximum is that of the scores before they are scaled",
        SOFTMAX, "row_max(largest) * scale", "row_max(largest)", run(KEYS, inputs="large"))
 mutant("no-redo", "weights beyond the limit are used as they are",
-       SOFTMAX, "  if (!good) {", "  if (!good && course == BEGINNING) {", run(KEYS, inputs="large"),
-       run(KEYS, inputs="shrinking"))
+       SOFTMAX, "  if (!good) {", "  if (!good && course == BEGINNING) {", run(LONG, inputs="large"),
+       run(LONG, inputs="shrinking"))
 mutant("no-redo-when-warned", "the second time weights beyond the limit are used as they are",
-       SOFTMAX, "  if (!good) {", "  if (!good && course != WARNED) {", run(KEYS, inputs="shrinking"))
+       SOFTMAX, "  if (!good) {", "  if (!good && course != WARNED) {", run(LONG, inputs="shrinking"))
 mutant("no-redo-when-rising", "where scores rise there are no weights",
-       SOFTMAX, "  if (!good) {", "  if (!good && course != RISING) {", run("hq1sq64sk400d16", inputs="shrinking"))
+       SOFTMAX, "  if (!good) {", "  if (!good && course != RISING) {", run("hq1sq65sk400d16", inputs="shrinking"))
 mutant("limit-infinite", "no sum is beyond the limit",
-       CONFIG, "SUM_LIMIT = BN > 128 ? BN / 4 : 32", "SUM_LIMIT = 1e38f", run(KEYS, inputs="shrinking"))
+       CONFIG, "SUM_LIMIT = BN > 128 ? BN / 4 : 32", "SUM_LIMIT = 1e38f", run(LONG, inputs="shrinking"))
 mutant("limit-of-upper-rows", "only rows 0 to 7 are held to the limit",
        SOFTMAX, "sums[0] <= SUM_LIMIT && sums[1] <= SUM_LIMIT", "sums[0] <= SUM_LIMIT", run(MANY, IN_TURN, "large"))
 mutant("limit-of-lower-rows", "only rows 8 to 15 are held to the limit",
        SOFTMAX, "sums[0] <= SUM_LIMIT && sums[1] <= SUM_LIMIT", "sums[1] <= SUM_LIMIT", run(MANY, IN_TURN, "large"))
 mutant("vote-missing", "each lane decides for itself whether maxima are taken",
-       SOFTMAX, "return warp_any(!(sums", "return (!(sums", run(KEYS, inputs="large"))
+       SOFTMAX, "return warp_any(!(sums", "return (!(sums", run(LONG, inputs="large"))
 mutant("vote-missing-above", "each row decides for itself whether references move",
        SOFTMAX, "if (warp_any(above))", "if (above)", run(KEYS, inputs="large"), run(CAUSAL))
 mutant("above-reversed", "references move if the maximum is below",
@@ -163,7 +163,7 @@ mutant("above-reversed", "references move if the maximum is below",
 mutant("above-of-lower-rows", "references move if rows 8 to 15 want it",
        SOFTMAX, "above |= highest", "above = highest", run(MANY, IN_TURN, "large"))
 mutant("slack-too-large", "where scores rise references never move again",
-       CONFIG, "RISING_SLACK = 4.f", "RISING_SLACK = 1e9f", run("hq1sq64sk400d16", inputs="shrinking"))
+       CONFIG, "RISING_SLACK = 4.f", "RISING_SLACK = 1e9f", run("hq1sq65sk400d16", inputs="shrinking"))
 mutant("maximum-may-fall", "the new reference is the maximum of the tile only",
        SOFTMAX, "now = max_f32(before, highest[half])", "now = highest[half]", run(KEYS, inputs="large"))
 mutant("maximum-of-two-lanes", "the maximum is shared by two of the four lanes of a row",
