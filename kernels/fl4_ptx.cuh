@@ -127,6 +127,13 @@ FL4_DEV void load_global_64(u32 (&x)[2], const void *address)
 {
   asm volatile("ld.global.v2.u32 {%0,%1}, [%2];" : "=r"(x[0]), "=r"(x[1]) : "l"(address) : "memory");
 }
+FL4_DEV void load_global_128(u32 (&x)[4], const void *address)
+{
+  asm volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+               : "l"(address)
+               : "memory");
+}
 FL4_DEV void store_global_16(void *address, u16 x)
 {
   asm volatile("st.global.u16 [%0], %1;" ::"l"(address), "h"(x) : "memory");

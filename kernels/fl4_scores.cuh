@@ -22,9 +22,8 @@ FL4_DEV float tanh_by_exp2(float x)
 // Of a row, what its scores need.
 struct RowScores {
   float slope;       // ALiBi's, times log2 e
-  int diagonal;      // the key that its distance counts from
+  float distance;    // of key `first` from the diagonal: exact, for keys are fewer than 2^24 where it matters
   const char *bias;  // of key 0
-  bool pairs;        // two keys' biases may be read at once
 };
 
 constexpr int BIAS_BYTES = BIAS == 4 ? 1 : BIAS == 3 ? 4 : 2;
@@ -36,14 +35,13 @@ FL4_DEV float alibi_slope(const fl4_fwd_params &p, int b, int h)
   return LOG2_E * load_float(reinterpret_cast<const char *>(p.slopes) + 4 * at);
 }
 
-// Rows beyond the last have the bias of the last.
-FL4_DEV RowScores row_scores(const fl4_fwd_params &p, float slope, int b, int h, int row, int queries, int keys)
+// Rows beyond the last have the bias of the last. `diagonal`: the key from which the row's distances count.
+FL4_DEV RowScores row_scores(const fl4_fwd_params &p, float slope, int b, int h, int row, int diagonal, int first)
 {
-  RowScores r = {slope, row + (keys - queries), nullptr, false};
+  RowScores r = {slope, ALIBI ? (float)(diagonal - first) : 0.f, nullptr};
   if (!BIAS) return r;
   const i64 at = b * p.bias_stride[0] + h * p.bias_stride[1] + min_i32(row, p.Sq - 1) * p.bias_stride[2];
   r.bias = reinterpret_cast<const char *>(p.bias) + at * BIAS_BYTES;
-  r.pairs = p.bias_stride[3] == 1 && reinterpret_cast<u64>(r.bias) % (2 * BIAS_BYTES) == 0;
   return r;
 }
 
@@ -61,26 +59,12 @@ FL4_DEV float bias_of(const fl4_fwd_params &p, const RowScores &r, int key)
   return bias_value(BIAS == 4 ? load_global_8(at) : BIAS == 3 ? load_global_32(at) : load_global_16(at));
 }
 
-// Of two neighbouring keys, the first even, which are there.
-FL4_DEV void bias_of_pair(const RowScores &r, int key, float (&x)[2])
-{
-  const char *at = r.bias + (i64)key * BIAS_BYTES;
-  if (BIAS == 3) {
-    u32 two[2];
-    load_global_64(two, at);
-    x[0] = bias_value(two[0]), x[1] = bias_value(two[1]);
-  } else {
-    const u32 two = BIAS == 4 ? load_global_16(at) : load_global_32(at);
-    x[0] = bias_value(BIAS == 4 ? two & 0xff : two & 0xffff), x[1] = bias_value(BIAS == 4 ? two >> 8 : two >> 16);
-  }
-}
-
-// The score of a key without its bias, from q·k.
-FL4_DEV float scored(const fl4_fwd_params &p, const RowScores &r, float s, int key)
+// The score of key `first` + `step` without its bias, from q·k.
+FL4_DEV float scored(const fl4_fwd_params &p, const RowScores &r, float s, int step)
 {
   s = SOFTCAP ? p.softcap_log2 * tanh_by_exp2(s * p.scale_log2) : s * p.scale_log2;
-  const int distance = r.diagonal - key;
-  return ALIBI ? s - r.slope * (distance < 0 ? -distance : distance) : s;
+  const float distance = r.distance - (float)step;
+  return ALIBI ? s - r.slope * (distance < 0.f ? -distance : distance) : s;
 }
 
 // How a row ends: its output is multiplied with `factor` and divided by `sum`.

@@ -47,12 +47,20 @@ FL4_DEV void load_rows(const fl4_fwd_params &p, u32 to, u32 barrier, const fl4_t
     return;
   }
   const int rows = rows_of_copy(p), in_page = (1 << p.page_shift) - 1;
+  constexpr int AT_ONCE = 4; // page numbers that are on their way together
   mbarrier_arrive_expect(barrier, TILE_BYTES);
-  for (int row = 0; row < BN; row += rows) {
-    const int page = page_of(p, t.b, key0 + row);
+  for (int first = 0; first < BN; first += AT_ONCE * rows) {
+    int page[AT_ONCE];
 #pragma unroll
-    for (int columns = 0; columns < PAGES; columns++)
-      tma_load(to + columns * KV_PAGE + row * 128, map, barrier, columns * 64, (key0 + row) & in_page, t.h_kv, page);
+    for (int i = 0; i < AT_ONCE; i++) page[i] = page_of(p, t.b, key0 + first + i * rows);
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; i++) {
+      const int row = first + i * rows;
+      if (row >= BN) break;
+#pragma unroll
+      for (int columns = 0; columns < PAGES; columns++)
+        tma_load(to + columns * KV_PAGE + row * 128, map, barrier, columns * 64, (key0 + row) & in_page, t.h_kv, page[i]);
+    }
   }
 }
 
@@ -148,6 +156,9 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   int course = BEGINNING;
   Place k = {0, 0}, v = {0, 0};
   float slope = alibi_slope(p, t.b, t.h);
+  const bool aligned = bias_is_aligned(p);
+  Biases biases;
+  read_biases(biases, p, t, aligned, t.row0 + lane_row, tile * BN);
   clear(rows);
 
   wait_for(p, pipe.q_full, group, 0);
@@ -166,7 +177,7 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     const bool k_here = is_over(pipe.k_full, k), v_here = is_over(pipe.v_full, v);
 
     bool few = p.Sq <= GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
-    score(s, p, t, slope, t.row0 + lane_row, tile * BN);
+    score(s, biases, p, t, slope, t.row0 + lane_row, tile * BN);
     if (!open.has(tile)) {
       mask_scores(s, p, t, t.row0 + lane_row, tile * BN);
       few |= keys_seen(p, t, t.row0 + warp_row) - tile * BN < FEW;
@@ -186,6 +197,8 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     multiply_weights_values(rows.o, weights, v_tiles + v.slot * (TILE_BYTES >> 4));
     multiply_query_keys(s, q_tiles + n % QBUF * (GROUPS * Q_BYTES >> 4), k_tiles + k.slot * (TILE_BYTES >> 4));
     if (PINGPONG) named_barrier_arrive(next_turn, 256);
+    if (BIAS && last) read_biases(biases, p, next, aligned, next.row0 + lane_row, (next.key_tiles - 1) * BN);
+    if (BIAS && !last) read_biases(biases, p, t, aligned, t.row0 + lane_row, (tile - 1) * BN);
     wgmma_wait<1>();
     wgmma_arrived(rows.o);
     release(pipe.v_empty, v.slot);

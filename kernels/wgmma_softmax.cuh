@@ -8,10 +8,8 @@
 #ifndef WGMMA_SOFTMAX_CUH
 #define WGMMA_SOFTMAX_CUH
 
-#include "fl4_scores.cuh"
-#include "wgmma_schedule.cuh"
+#include "wgmma_scores.cuh"
 
-typedef float Scores[BN / 2];  // [4i + 2·half + e]: key 8i + 2·(lane%4) + e, row 8·half + lane/4 of the warp
 typedef u32 Weights[BN / 4];   // the same rounded and packed, as the second product takes them: [2i + half]
 
 // A lane's part of its rows.
@@ -54,29 +52,6 @@ FL4_DEV void mask_scores(Scores &s, const fl4_fwd_params &p, const RowTile &t, i
         if (8 * i + e >= seen || (WINDOW && 8 * i + e < hidden)) x = MINUS_INFINITY;
         if (none) x = (float)key0;
       }
-  }
-}
-
-// What is done to scores beyond their scale. Biases of a tile in which keys end are read one by one.
-FL4_DEV void score(Scores &s, const fl4_fwd_params &p, const RowTile &t, float slope, int row, int key0)
-{
-  if (!SCORED) return;
-  const bool whole = key0 + BN <= p.Sk;
-#pragma unroll
-  for (int half = 0; half < 2; half++) {
-    const RowScores r = row_scores(p, slope, t.b, t.h, row + 8 * half, queries(p, t), keys(p, t));
-    const int first = key0 + 2 * (lane() % 4);
-#pragma unroll
-    for (int i = 0; i < BN / 8; i++) {
-      float bias[2] = {0.f, 0.f};
-      if (BIAS && whole && r.pairs) bias_of_pair(r, first + 8 * i, bias);
-      if (BIAS && !(whole && r.pairs)) bias[0] = bias_of(p, r, first + 8 * i), bias[1] = bias_of(p, r, first + 8 * i + 1);
-#pragma unroll
-      for (int e = 0; e < 2; e++) {
-        float &x = s[4 * i + 2 * half + e];
-        x = scored(p, r, x, first + 8 * i + e) + bias[e];
-      }
-    }
   }
 }
 

@@ -418,8 +418,74 @@ bool feature_run(fl4_context *ctx, const feature_case *c, uint16_t *kept, char w
   return right;
 }
 
+/* Nothing is read through these: that they are there says what is wanted. */
+static void *somewhere(const rig *r, int which)
+{
+  const feature_case *c = r->c;
+  const bool wanted[N_BUFFERS] = {
+      [LSE] = c->lse,       [SLOPES] = c->alibi,  [SINKS] = c->sinks,   [BIAS] = c->bias != 0,
+      [CU_Q] = c->ragged_q, [CU_K] = c->ragged_k, [USED_K] = c->used_k, [TABLE] = c->page_size != 0,
+  };
+  return wanted[which] ? (void *)(uintptr_t)4096 : NULL;
+}
+
+fl4_status feature_prepare(fl4_context *ctx, const feature_case *c)
+{
+  rig r = {.c = c, .ctx = ctx, .args = FL4_ATTENTION_ARGS_INIT};
+  choose_lengths(&r);
+  if (c->page_size) r.n_pages = (int64_t)c->B * ((c->Sk + c->page_size - 1) / c->page_size) + 3;
+  make_args(&r);
+  const fl4_attention_args a = args_at(&r, somewhere);
+  return fl4_attention_prepare(ctx, &a);
+}
+
 /* ---------------------------------------------------------------- cases */
 
+static feature_case base(int i)
+{
+  feature_case c = {0};
+  c.dtype = i % 2 ? FL4_DTYPE_BF16 : FL4_DTYPE_FP16;
+  c.B = 2, c.Hq = 4, c.Hkv = 2, c.Sq = 70, c.Sk = 150, c.D = 32, c.lse = i % 3 == 0, c.seed = (uint64_t)i;
+  return c;
+}
+
+feature_case feature_single(int i)
+{
+  feature_case c = base(i);
+  switch (i) {
+  case 0: c.mask = FL4_MASK_WINDOW, c.left = 20, c.right = 0; break;
+  case 1: c.mask = FL4_MASK_WINDOW, c.left = -1, c.right = 5; break;
+  case 2: c.mask = FL4_MASK_WINDOW, c.left = 3, c.right = 70; break;
+  case 3: c.mask = FL4_MASK_WINDOW, c.left = 0, c.right = 0, c.Sk = 30; break;
+  case 4: c.softcap = 3, c.spread = 4; break;
+  case 5: c.alibi = true, c.mask = FL4_MASK_CAUSAL; break;
+  case 6: c.alibi = true; break;
+  case 7: c.sinks = true, c.mask = FL4_MASK_CAUSAL, c.Sk = 40, c.lse = true; break;
+  case 8:
+  case 9:
+  case 10:
+  case 11: c.bias = 1 + i - 8; break;
+  case 12: c.bias = 1, c.broadcast = 5; break;
+  case 13: c.bias = 4, c.broadcast = 7; break;
+  case 14: c.bias = 3, c.broadcast = 8, c.mask = FL4_MASK_CAUSAL; break;
+  case 15: c.ragged_q = true, c.B = 4; break;
+  case 16: c.ragged_k = true, c.B = 4; break;
+  case 17: c.ragged_q = c.ragged_k = true, c.mask = FL4_MASK_CAUSAL, c.B = 4; break;
+  case 18: c.used_k = c.edges = true, c.B = 4; break;
+  case 19: c.page_size = 8; break;
+  case 20: c.page_size = 32, c.heads_first = true, c.mask = FL4_MASK_CAUSAL; break;
+  case 21: c.page_size = 128, c.used_k = c.edges = true, c.B = 4; break;
+  case 22: c.ragged_q = c.ragged_k = c.edges = true, c.B = 6, c.lse = true; break;
+  case 23: c.used_k = true, c.mask = FL4_MASK_WINDOW, c.left = 30, c.right = 0, c.B = 3; break;
+  case 24:
+  case 25:
+  case 26:
+    c.bias = i == 26 ? 4 : i - 23, c.Sk = 192,
+    c.mask = i == 25 ? FL4_MASK_CAUSAL : FL4_MASK_NONE; /* rows of whole chunks */
+    break;
+  }
+  return c;
+}
 static bool sometimes(fl4__random *random, int one_in)
 {
   return fl4__random_below(random, (uint32_t)one_in) == 0;
@@ -451,7 +517,8 @@ feature_case feature_random(uint64_t seed, int D, int most_queries, int most_key
   }
   c.ragged_q = sometimes(&random, 2);
   if (!c.ragged_q && !c.ragged_k && sometimes(&random, 2))
-    c.bias = 1 + (int)fl4__random_below(&random, 4), c.broadcast = (int)fl4__random_below(&random, 16);
+    c.bias = 1 + (int)fl4__random_below(&random, 4),
+    c.broadcast = (int)fl4__random_below(&random, 15); /* strides that are all 0 are those of a whole tensor */
   c.spread = sometimes(&random, 4) ? 6 : 1;
   return c;
 }

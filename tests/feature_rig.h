@@ -34,6 +34,10 @@ typedef struct feature_case {
   const int *ids; /* which sequences these are, [B]: the same id and seed, the same data; NULL: 0, 1, … */
 } feature_case;
 
+/* One feature each, and what is like it: case number i, of small sizes. */
+enum { FEATURE_SINGLES = 27 };
+feature_case feature_single(int i);
+
 /* One of the cases there may be, with sizes up to these. */
 feature_case feature_random(uint64_t seed, int D, int most_queries, int most_keys);
 
@@ -45,6 +49,9 @@ void feature_describe(const feature_case *c, char text[256]);
  * for Hq·Sq·D elements of two bytes: what was written for the first sequence, as [h][i][d].
  */
 bool feature_run(fl4_context *ctx, const feature_case *c, uint16_t *kept, char why[512]);
+
+/* Makes the case's kernel ready, without running it. Thread-safe, so that many may be compiled at once. */
+fl4_status feature_prepare(fl4_context *ctx, const feature_case *c);
 
 #ifdef __cplusplus
 }

@@ -49,7 +49,10 @@ static int registers_needed(const fl4__variant *v, const fl4__problem *p)
 {
   const bool exact_sum = p->lse && p->dtype == FL4_DTYPE_BF16;
   const int rest = p->mask == FL4_MASK_CAUSAL || exact_sum || p->features ? 32 : 28;
-  return v->value[BN] / 2 + v->value[BN] / 4 + (int)p->D / 2 + rest;
+  /* Biases of a tile that are on their way; those of 4 bytes are read when they are needed. */
+  const bool early = p->features & FL4__FEATURE_BIAS && p->bias_type != FL4_BIAS_FP32;
+  const int biases = !early ? 0 : v->value[BN] / (p->bias_type == FL4_BIAS_BOOL ? 8 : 4);
+  return v->value[BN] / 2 + v->value[BN] / 4 + (int)p->D / 2 + biases + rest;
 }
 
 static bool ragged(const fl4__problem *p)
@@ -141,6 +144,12 @@ static const choice small_grid[] = {
     {256, EITHER, INT64_MAX, {1, 64, 2, 1, 0}},
 };
 
+/* Where scores need registers, page numbers must be looked up for each tile, or a window makes all row tiles short. */
+static const choice for_features[] = {
+    {128, EITHER, INT64_MAX, {2, 128, 2, 2, 1}},
+    {256, EITHER, INT64_MAX, {2, 64, 2, 1, 1}},
+};
+
 static bool holds(const choice *c, const fl4__problem *p)
 {
   return p->D <= c->width && (c->mask == EITHER || c->mask == p->mask) && p->Sk <= c->keys;
@@ -148,11 +157,16 @@ static bool holds(const choice *c, const fl4__problem *p)
 
 static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  const choice *c = tiles_of(p, 1) <= device->multiprocessors ? small_grid : choices;
+  enum {
+    LABORIOUS = FL4__FEATURE_SOFTCAP | FL4__FEATURE_ALIBI | FL4__FEATURE_BIAS | FL4__FEATURE_PAGED | FL4__FEATURE_WINDOW
+  };
+  enum { UNEQUAL = FL4__FEATURE_RAGGED_Q | FL4__FEATURE_RAGGED_K | FL4__FEATURE_USED_K };
+  const choice *c = p->features & LABORIOUS ? for_features : choices;
+  if (tiles_of(p, 1) <= device->multiprocessors) c = small_grid;
   while (!holds(c, p)) c++;
   for (int i = 0; i < SCHED; i++) v->value[i] = c->values[i];
   /* Row tiles are as long as each other without a mask; with one, whoever is done takes the next. */
-  v->value[SCHED] = p->mask == FL4_MASK_CAUSAL ? BY_TICKET : IN_TURN;
+  v->value[SCHED] = p->mask == FL4_MASK_CAUSAL || p->features & UNEQUAL ? BY_TICKET : IN_TURN;
   if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors) v->value[SCHED] = ONE_TILE, v->value[QBUF] = 1;
 }
 

@@ -91,6 +91,10 @@ FL4_DEV void load_global_64(u32 (&x)[2], const void *address, FL4_SITE)
 {
   emu::load_global(FL4_AT("ld.global.v2.u32"), address, x, 8);
 }
+FL4_DEV void load_global_128(u32 (&x)[4], const void *address, FL4_SITE)
+{
+  emu::load_global(FL4_AT("ld.global.v4.u32"), address, x, 16);
+}
 FL4_DEV void store_global_16(void *address, u16 x, FL4_SITE)
 {
   emu::store_global(FL4_AT("st.global.u16"), address, &x, 2);

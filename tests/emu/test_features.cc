@@ -28,51 +28,11 @@ static void run(const char *device, const char *variant, const feature_case &c)
   fl4_context_destroy(&ctx);
 }
 
-static feature_case base(int i)
-{
-  feature_case c = {};
-  c.dtype = i % 2 ? FL4_DTYPE_BF16 : FL4_DTYPE_FP16;
-  c.B = 2, c.Hq = 4, c.Hkv = 2, c.Sq = 70, c.Sk = 150, c.D = 32, c.lse = i % 3 == 0, c.seed = (uint64_t)i;
-  return c;
-}
-
-/* One feature each, and what is like it. */
-static feature_case single(int i)
-{
-  feature_case c = base(i);
-  switch (i) {
-  case 0: c.mask = FL4_MASK_WINDOW, c.left = 20, c.right = 0; break;
-  case 1: c.mask = FL4_MASK_WINDOW, c.left = -1, c.right = 5; break;
-  case 2: c.mask = FL4_MASK_WINDOW, c.left = 3, c.right = 70; break;
-  case 3: c.mask = FL4_MASK_WINDOW, c.left = 0, c.right = 0, c.Sk = 30; break;
-  case 4: c.softcap = 3, c.spread = 4; break;
-  case 5: c.alibi = true, c.mask = FL4_MASK_CAUSAL; break;
-  case 6: c.alibi = true; break;
-  case 7: c.sinks = true, c.mask = FL4_MASK_CAUSAL, c.Sk = 40, c.lse = true; break;
-  case 8:
-  case 9:
-  case 10:
-  case 11: c.bias = 1 + i - 8; break;
-  case 12: c.bias = 1, c.broadcast = 5; break;
-  case 13: c.bias = 4, c.broadcast = 7; break;
-  case 14: c.bias = 3, c.broadcast = 8, c.mask = FL4_MASK_CAUSAL; break;
-  case 15: c.ragged_q = true, c.B = 4; break;
-  case 16: c.ragged_k = true, c.B = 4; break;
-  case 17: c.ragged_q = c.ragged_k = true, c.mask = FL4_MASK_CAUSAL, c.B = 4; break;
-  case 18: c.used_k = c.edges = true, c.B = 4; break;
-  case 19: c.page_size = 8; break;
-  case 20: c.page_size = 32, c.heads_first = true, c.mask = FL4_MASK_CAUSAL; break;
-  case 21: c.page_size = 128, c.used_k = c.edges = true, c.B = 4; break;
-  case 22: c.ragged_q = c.ragged_k = c.edges = true, c.B = 6, c.lse = true; break;
-  case 23: c.used_k = true, c.mask = FL4_MASK_WINDOW, c.left = 30, c.right = 0, c.B = 3; break;
-  }
-  return c;
-}
-enum { N_SINGLE = 24, N_RANDOM = 40 };
+enum { N_RANDOM = 40 };
 
 START_TEST(wgmma_single)
 {
-  run("emu:1", wgmma_variants[_i % N_WGMMA], single(_i));
+  run("emu:1", wgmma_variants[_i % N_WGMMA], feature_single(_i));
 }
 END_TEST
 
@@ -88,7 +48,7 @@ static Suite *suite()
   Suite *s = suite_create("features");
   TCase *t = tcase_create("fwd_wgmma");
   tcase_set_timeout(t, 120);
-  tcase_add_loop_test(t, wgmma_single, 0, N_SINGLE);
+  tcase_add_loop_test(t, wgmma_single, 0, FEATURE_SINGLES);
   tcase_add_loop_test(t, wgmma_random, 0, N_RANDOM);
   suite_add_tcase(s, t);
   return s;

@@ -5,8 +5,9 @@
 #
 #   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]
 #
-# Parts: tests soak sanitizers latency parity accuracy examples timing bench profile peers hostile pathologies; without
-# any, all. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_layouts gpu_sabotage gpu_parity,
+# Parts: tests features soak sanitizers latency parity accuracy examples timing bench profile peers hostile pathologies; without
+# any, all. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_features gpu_layouts gpu_sabotage
+# gpu_parity,
 # sanitizers_fwd_mma sanitizers_fwd_wgmma.
 #
 # Needs no more of BUILD than the programs and the library, and a CUDA device; for `sanitizers` compute-sanitizer, for
@@ -18,7 +19,7 @@ build=${1:-$top/build} results=${2:-gpu-results}
 if [ $# -gt 2 ]; then
   shift 2
 else
-  set -- tests soak sanitizers latency parity accuracy examples timing bench profile peers hostile pathologies
+  set -- tests features soak sanitizers latency parity accuracy examples timing bench profile peers hostile pathologies
 fi
 mkdir -p "$results"
 FLASHL4_LIBRARY=$build/lib/libflashl4.so.0
@@ -46,12 +47,13 @@ test_program() {
 gpu_api() { test_program gpu_api; }
 gpu_bench() { test_program gpu_bench; }
 gpu_calls() { test_program gpu_calls; }
+gpu_features() { test_program gpu_features; }
 gpu_layouts() { test_program gpu_layouts; }
 gpu_sabotage() { test_program gpu_sabotage; }
 gpu_parity() { test_program gpu_parity; }
 
 tests() {
-  for t in gpu_api gpu_bench gpu_calls gpu_layouts gpu_sabotage gpu_parity; do test_program "$t"; done
+  for t in gpu_api gpu_bench gpu_calls gpu_features gpu_layouts gpu_sabotage gpu_parity; do test_program "$t"; done
 }
 
 # The same bits a thousand times, while another stream writes memory.
@@ -60,6 +62,13 @@ soak() {
   status=$?
   verdict "soak: $(tail -1 "$results/soak.txt")" "$status"
   cat "$results/soak.txt"
+}
+
+# What windows, ragged batches, pages and biases cost beside the dense call.
+features() {
+  "$build/tests/feature_timing" >"$results/features.jsonl"
+  verdict "timing of features" $?
+  cat "$results/features.jsonl"
 }
 
 hopper() {
