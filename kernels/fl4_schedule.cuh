@@ -35,13 +35,13 @@ FL4_DEV int grid_heads(const fl4_fwd_params &p) { return RAGGED_Q ? p.Hq : p.B *
 FL4_DEV bool has_rows(const Work &w) { return !RAGGED_Q || (w.row0 >= 0 && w.row0 < w.s.queries); }
 
 // Where query `row` lies, in elements: ragged ones are told by the row, whatever the batch.
-FL4_DEV i64 query_offset(const fl4_fwd_params &p, const Work &w, const i64 (&stride)[3], int row)
+FL4_DEV i64 query_offset(const fl4_fwd_params &p, const Work &w, const fl4_i64 (&stride)[3], int row)
 {
   if (RAGGED_Q) return w.h * stride[1] + (w.s.first_query + row) * stride[2];
   return w.b * stride[0] + w.h * stride[1] + row * stride[2];
 }
 // The same of the first key; of pages, the head's first row in page 0.
-FL4_DEV i64 key_offset(const Work &w, const i64 (&stride)[3])
+FL4_DEV i64 key_offset(const Work &w, const fl4_i64 (&stride)[3])
 {
   if (PAGED) return w.h_kv * stride[1];
   if (RAGGED_K) return w.h_kv * stride[1] + w.s.first_key * stride[2];

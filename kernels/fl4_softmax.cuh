@@ -19,6 +19,7 @@
 #define FL4_SOFTMAX_CUH
 
 #include "fl4_mask.cuh"
+#include "fl4_scores.cuh"
 
 typedef float Scores[M16][S8][4];    // of a slice, as the first product leaves them
 typedef u32 Weights[S16][M16][4];    // the same rounded and packed, as the second product takes them

@@ -17,6 +17,7 @@
 #include "fl4_smem.cuh"
 #include "fl4_schedule.cuh"
 #include "fl4_mask.cuh"
+#include "mma_scores.cuh"
 #include "fl4_softmax.cuh"
 #include "fl4_merge.cuh"
 #include "fl4_epilogue.cuh"
