@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The end of a row: divide by the sum, write O and the log-sum-exp.
+// The end of a row: count the sink, divide by the sum, write O and the log-sum-exp.
 #ifndef FL4_EPILOGUE_CUH
 #define FL4_EPILOGUE_CUH
 
 #include "fl4_softmax.cuh"
 
-// Natural log-sum-exp of the warp's rows; -inf for a row that saw no key. `row0`: the warp's first row.
+// Natural log-sum-exp of the warp's rows; -inf for a row that saw no key and has no sink. `row0`: the warp's first row.
 FL4_DEV void store_lse(const Rows &rows, const fl4_fwd_params &p, const Work &w, int row0)
 {
   if (!LSE || !p.lse) return;
-  char *head = reinterpret_cast<char *>(p.lse) + (w.b * p.lse_stride[0] + w.h * p.lse_stride[1]) * 4;
+  char *head = reinterpret_cast<char *>(p.lse) + query_offset(p, w, p.lse_stride, 0) * 4;
 #pragma unroll
   for (int m = 0; m < M16; m++)
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int row = row0 + m * 16 + half * 8 + lane() / 4;
       const float l = EXACT_SUM ? row_sum(rows.exact[m][half]) : rows.sum[m][2 * half];
-      const float lse = log_sum_exp(rows.reference[m][half], l);
-      if (lane() % 4 == 0 && row < p.Sq) store_global_32(head + row * p.lse_stride[2] * 4, lse);
+      const Ending end = with_sink(p, w.h, rows.reference[m][half], l);
+      const float lse = log_sum_exp(end.reference, end.sum);
+      if (lane() % 4 == 0 && row < queries(p, w)) store_global_32(head + row * p.lse_stride[2] * 4, lse);
     }
 }
 
@@ -30,7 +31,8 @@ FL4_DEV void store_output(const Rows &rows, u32 tile, const fl4_fwd_params &p, c
   for (int m = 0; m < M16; m++)
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const float inverse = inverse_sum(rows.sum[m][2 * half]);
+      const Ending end = with_sink(p, w.h, rows.reference[m][half], rows.sum[m][2 * half]);
+      const float inverse = SINKS ? end.factor * inverse_sum(end.sum) : inverse_sum(end.sum);
       const int row = m * 16 + half * 8 + lane() / 4;
 #pragma unroll
       for (int n = 0; n < D8; n++) {
@@ -41,14 +43,13 @@ FL4_DEV void store_output(const Rows &rows, u32 tile, const fl4_fwd_params &p, c
     }
   warp_barrier();
 
-  char *to = reinterpret_cast<char *>(p.o) +
-             (w.b * p.o_stride[0] + w.h * p.o_stride[1] + row0 * p.o_stride[2]) * 2;
+  char *to = reinterpret_cast<char *>(p.o) + query_offset(p, w, p.o_stride, row0) * 2;
 #pragma unroll
   for (int i = 0; i < WARP_ROWS * CHUNKS / 32; i++) {
     const int row = (i * 32 + lane()) / CHUNKS, chunk = (i * 32 + lane()) % CHUNKS;
     u32 x[4];
     load_shared_128(x, tile + chunk_offset(row, chunk));
-    if (row0 + row >= p.Sq || chunk >= D / 8) continue;
+    if (row0 + row >= queries(p, w) || chunk >= D / 8) continue;
     char *at = to + row * p.o_stride[2] * 2 + chunk * 16;
     if (ALIGNED) {
       store_global_128(at, x);

@@ -35,6 +35,19 @@ FL4_DEV Sequence sequence_of(const fl4_fwd_params &p, int b)
   return s;
 }
 
+// Keys that row `row` of a sequence sees end here, …
+FL4_DEV int keys_end(const fl4_fwd_params &p, int queries, int keys, int row)
+{
+  if (CAUSAL) return clamp_i32(row + (keys - queries) + 1, 0, keys);
+  if (WINDOW) return max_i32(0, keys - max_i32(0, queries - 1 - row - p.window_right));
+  return keys;
+}
+// … and begin here. Both without a sum that may be 2^31.
+FL4_DEV int keys_begin(const fl4_fwd_params &p, int queries, int keys, int row)
+{
+  return WINDOW ? clamp_i32(keys - (queries - row + p.window_left), 0, keys) : 0;
+}
+
 // Row tiles of ragged queries, `rows` each: those of sequence b are numbered from its first row / rows + b on. So they do
 // not overlap, no more than total / rows + B numbers are needed, and nobody has to add up lengths. The sequence of a number: the last
 // that begins at or before it.

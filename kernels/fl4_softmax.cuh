@@ -13,11 +13,13 @@
 // The sums are those of the rounded weights, gained by one more column of the second product, which is
 // all ones. So the weights that V is multiplied with add up to 1 exactly, however the reference stands.
 //
-// Scores are scaled by scale · log2 e as they are used: a weight is one fused multiply-add and one power of two.
+// Scores are scaled by scale · log2 e as they are used: a weight is one fused multiply-add and one power of two. Scores that
+// were transformed (fl4_scores.cuh) have been scaled already.
 #ifndef FL4_SOFTMAX_CUH
 #define FL4_SOFTMAX_CUH
 
 #include "fl4_mask.cuh"
+#include "fl4_scores.cuh"
 
 typedef float Scores[M16][S8][4];    // of a slice, as the first product leaves them
 typedef u32 Weights[S16][M16][4];    // the same rounded and packed, as the second product takes them
@@ -74,13 +76,19 @@ FL4_DEV void weigh(Weights &weights, SliceSums &sums, const Scores &s, const Row
   }
 }
 
-// Is a reference of the warp's too low for these weights?
-FL4_DEV bool beyond_limit(const Weights &weights)
+// Is a reference of the warp's too low for these weights? A bias may have hidden all that a row has met, which then has no
+// reference: its weights are no numbers, and lose against others.
+FL4_DEV bool beyond_limit(const Weights &weights, const Rows &rows)
 {
+  bool none = false;
+  if (BIAS) {
+#pragma unroll
+    for (int m = 0; m < M16; m++) none |= rows.reference[m][0] == MINUS_INFINITY || rows.reference[m][1] == MINUS_INFINITY;
+  }
   u32 largest = weights[0][0][0];
 #pragma unroll
   for (int i = 1; i < WEIGHT_PAIRS; i++) largest = max_packed_2(largest, weights[i / (4 * M16)][i / 4 % M16][i % 4]);
-  return warp_any((largest & 0xffff) > WEIGHT_LIMIT_BITS || largest > (WEIGHT_LIMIT_BITS << 16 | 0xffff));
+  return warp_any(none || (largest & 0xffff) > WEIGHT_LIMIT_BITS || largest > (WEIGHT_LIMIT_BITS << 16 | 0xffff));
 }
 
 // Moves the references up to the maxima of the slice, and weighs it. The slice may hold -inf, even whole rows of it.

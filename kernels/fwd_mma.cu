@@ -17,6 +17,7 @@
 #include "fl4_smem.cuh"
 #include "fl4_schedule.cuh"
 #include "fl4_mask.cuh"
+#include "mma_scores.cuh"
 #include "fl4_softmax.cuh"
 #include "fl4_merge.cuh"
 #include "fl4_epilogue.cuh"
@@ -156,6 +157,8 @@ struct Ring {
   i64 k_row, v_row;  // bytes between rows
   u32 smem;
   int tiles, end; // of the row tile, and where this block stops
+  int keys;       // that there are
+  int b;          // whose pages they are
 };
 
 // Where the walk stands: the slots of this tile's keys, the next tile's keys, and this tile's values.
@@ -183,14 +186,20 @@ FL4_DEV u32 v_slot(u32 smem, int slot)
 template <bool GUARD> FL4_DEV void load_keys(const Ring &r, const fl4_fwd_params &p, int tile, int slot)
 {
   const int key0 = (r.tiles - 1 - tile) * BN;
-  invariant(p, key0 >= 0 && key0 < p.Sk, FL4_INVARIANT_IN_RANGE, key0, p.Sk);
-  load_tile<BN, GUARD>(p, k_slot(r.smem, slot), r.k + key0 * r.k_row, r.k_row, p.Sk - key0);
+  invariant(p, key0 >= 0 && key0 < r.keys, FL4_INVARIANT_IN_RANGE, key0, r.keys);
+  if (PAGED)
+    load_paged_tile<BN, GUARD>(p, k_slot(r.smem, slot), r.k, p.k_stride[0] * 2, r.k_row, r.b, key0, r.keys - key0);
+  else
+    load_tile<BN, GUARD>(p, k_slot(r.smem, slot), r.k + key0 * r.k_row, r.k_row, r.keys - key0);
 }
 template <bool GUARD> FL4_DEV void load_values(const Ring &r, const fl4_fwd_params &p, int tile, int slot)
 {
   const int key0 = (r.tiles - 1 - tile) * BN;
-  invariant(p, key0 >= 0 && key0 < p.Sk, FL4_INVARIANT_IN_RANGE, key0, p.Sk);
-  load_tile<BN, GUARD>(p, v_slot(r.smem, slot), r.v + key0 * r.v_row, r.v_row, p.Sk - key0);
+  invariant(p, key0 >= 0 && key0 < r.keys, FL4_INVARIANT_IN_RANGE, key0, r.keys);
+  if (PAGED)
+    load_paged_tile<BN, GUARD>(p, v_slot(r.smem, slot), r.v, p.v_stride[0] * 2, r.v_row, r.b, key0, r.keys - key0);
+  else
+    load_tile<BN, GUARD>(p, v_slot(r.smem, slot), r.v + key0 * r.v_row, r.v_row, r.keys - key0);
 }
 
 // What a tile needs beyond the tiles before it: its values, and its keys, or with weaving the next tile's keys.
@@ -226,20 +235,30 @@ struct Lane {
   u32 k, v;
 };
 
+// The warp's first row, and the first key of its group in a tile.
+FL4_DEV int first_row(const Work &w) { return w.row0 + row_warp() * WARP_ROWS; }
+FL4_DEV int first_key(const Work &w, int tile) { return (w.tiles - 1 - tile) * BN + key_group() * GROUP_KEYS; }
+
 // A tile of which the warp's rows do not see all: slice by slice, as far as they see.
 FL4_DEV void take_masked(Rows &rows, const Query &q, const Lane &lane_at, const Slots &at, const fl4_fwd_params &p,
-                         int row0, int key0, int shift)
+                         const Work &w, int row0, int key0)
 {
-  const int seen = CAUSAL ? min_i32(p.Sk, row0 + WARP_ROWS + shift) : p.Sk;
+  int seen = CAUSAL ? min_i32(keys(p, w), row0 + WARP_ROWS + w.shift) : keys(p, w), hidden = 0;
+  if (WINDOW) {
+    seen = keys_end(p, queries(p, w), keys(p, w), row0 + WARP_ROWS - 1);
+    hidden = keys_begin(p, queries(p, w), keys(p, w), row0);
+  }
 #pragma unroll 1
   for (int slice = 0; slice < SLICES && key0 + slice * SLICE < seen; slice++) {
+    if (WINDOW && key0 + (slice + 1) * SLICE <= hidden) continue;
     Scores s;
     Weights weights;
     SliceSums sums;
     multiply_query_keys(s, q, k_slot(lane_at.k, at.k) + slice * SLICE * ROW_BYTES);
-    mask_scores(s, p, row0, key0 + slice * SLICE, shift);
+    transform_scores(s, p, w, row0, key0 + slice * SLICE);
+    mask_scores(s, p, w, row0, key0 + slice * SLICE);
     const Values values = begin_values(v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES);
-    renew(rows, weights, sums, s, p.scale_log2, p);
+    renew(rows, weights, sums, s, score_scale(p), p);
     add_sums(rows, sums);
     multiply_weights_values(rows, weights, values, p);
   }
@@ -248,31 +267,33 @@ FL4_DEV void take_masked(Rows &rows, const Query &q, const Lane &lane_at, const 
 // Scores and weights of a slice that all rows see. `rising`: scores were seen to rise so fast that it is not worth trying
 // the references as they stand; so it is at the start, where there are none. Returns the values, which are begun between.
 FL4_DEV Values weigh_slice(Rows &rows, Weights &weights, SliceSums &sums, bool &rising, const Query &q, u32 keys,
-                           u32 values_at, const fl4_fwd_params &p)
+                           u32 values_at, const fl4_fwd_params &p, const Work &w, int row0, int key0)
 {
   Values values;
   if (KEEP_SCORES || !rising) {
     Scores s;
     multiply_query_keys(s, q, keys);
+    transform_scores(s, p, w, row0, key0);
     values = begin_values(values_at);
     if (!rising) {
-      weigh(weights, sums, s, rows, p.scale_log2, 0, WEIGHT_PAIRS);
-      rising = beyond_limit(weights);
+      weigh(weights, sums, s, rows, score_scale(p), 0, WEIGHT_PAIRS);
+      rising = beyond_limit(weights, rows);
     }
-    if (KEEP_SCORES && rising) rising = renew(rows, weights, sums, s, p.scale_log2, p) || ALWAYS_EXACT;
+    if (KEEP_SCORES && rising) rising = renew(rows, weights, sums, s, score_scale(p), p) || ALWAYS_EXACT;
   } else {
     values = begin_values(values_at);
   }
   if (!KEEP_SCORES && rising) {
     Scores s;
     multiply_query_keys(s, q, keys);
-    rising = renew(rows, weights, sums, s, p.scale_log2, p) || ALWAYS_EXACT;
+    transform_scores(s, p, w, row0, key0);
+    rising = renew(rows, weights, sums, s, score_scale(p), p) || ALWAYS_EXACT;
   }
   return values;
 }
 
 FL4_DEV void take_open(Rows &rows, bool &rising, const Query &q, const Lane &lane_at, const Slots &at,
-                       const fl4_fwd_params &p)
+                       const fl4_fwd_params &p, const Work &w, int row0, int key0)
 {
 #pragma unroll 1
   for (int slice = 0; slice < SLICES; slice++) {
@@ -280,7 +301,8 @@ FL4_DEV void take_open(Rows &rows, bool &rising, const Query &q, const Lane &lan
     SliceSums sums;
     const Values values = weigh_slice(rows, weights, sums, rising, q,
                                       k_slot(lane_at.k, at.k) + slice * SLICE * ROW_BYTES,
-                                      v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p);
+                                      v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p, w, row0,
+                                      key0 + slice * SLICE);
     add_sums(rows, sums);
     multiply_weights_values(rows, weights, values, p);
   }
@@ -289,7 +311,7 @@ FL4_DEV void take_open(Rows &rows, bool &rising, const Query &q, const Lane &lan
 // The same with weaving: the scores of the first slice are there, and those of the next tile's first are left. After
 // the last tile these are of no use; then they are computed from keys that are there.
 FL4_DEV void take_open_weaving(Rows &rows, Scores (&s)[2], const Query &q, const Lane &lane_at, const Slots &at,
-                               bool last, const fl4_fwd_params &p)
+                               bool last, const fl4_fwd_params &p, const Work &w, int row0, int key0)
 {
   const u32 tile = k_slot(lane_at.k, at.k), next_tile = k_slot(lane_at.k, last ? at.k : at.k_next);
 #pragma unroll
@@ -298,9 +320,11 @@ FL4_DEV void take_open_weaving(Rows &rows, Scores (&s)[2], const Query &q, const
     Weights weights;
     SliceSums sums;
     multiply_query_keys_and_weigh(s[(slice + 1) % 2], q, slice + 1 < SLICES ? keys + SLICE * ROW_BYTES : next_tile,
-                                  weights, sums, s[slice % 2], rows, p.scale_log2);
+                                  weights, sums, s[slice % 2], rows, score_scale(p));
+    if (slice + 1 < SLICES || !last)
+      transform_scores(s[(slice + 1) % 2], p, w, row0, slice + 1 < SLICES ? key0 + (slice + 1) * SLICE : key0 - BN);
     const Values values = begin_values(v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES);
-    if (beyond_limit(weights)) renew(rows, weights, sums, s[slice % 2], p.scale_log2, p);
+    if (beyond_limit(weights, rows)) renew(rows, weights, sums, s[slice % 2], score_scale(p), p);
     add_sums(rows, sums);
     multiply_weights_values(rows, weights, values, p);
   }
@@ -313,7 +337,7 @@ FL4_DEV void finish(Rows &rows, u32 smem, const fl4_fwd_params &p)
   merge_groups(rows, smem);
   if (key_group() > 0 || !merge_splits(rows, p)) return;
   const Work w = work_of_block(p);
-  const int row0 = w.row0 + row_warp() * WARP_ROWS;
+  const int row0 = first_row(w);
   store_lse(rows, p, w, row0);
   // Through the warp's own rows of Q, or where another group's part of its rows was.
   const u32 tile = smem + (KGROUPS == 1 ? Q_OFFSET + row_warp() * WARP_ROWS * ROW_BYTES : row_warp() * PARTIAL_BYTES);
@@ -323,26 +347,31 @@ FL4_DEV void finish(Rows &rows, u32 smem, const fl4_fwd_params &p)
 
 FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
 {
-  const Work w = work_of_block(p);
+  Work w = work_of_block(p);
+  if constexpr (RAGGED_Q) {
+    if (!has_rows(w)) return;
+  }
+  w.slope = alibi_slope(p, w.b, w.h);
   const u32 smem = smem_base();
   Rows rows;
   clear(rows);
 
   if (w.first < w.end) {
     const Ring ring = {
-        reinterpret_cast<const char *>(p.k) + (w.b * p.k_stride[0] + w.h_kv * p.k_stride[1]) * 2,
-        reinterpret_cast<const char *>(p.v) + (w.b * p.v_stride[0] + w.h_kv * p.v_stride[1]) * 2,
+        reinterpret_cast<const char *>(p.k) + key_offset(w, p.k_stride) * 2,
+        reinterpret_cast<const char *>(p.v) + key_offset(w, p.v_stride) * 2,
         p.k_stride[2] * 2,
         p.v_stride[2] * 2,
         smem,
         w.tiles,
         w.end,
+        keys(p, w),
+        w.b,
     };
-    const char *q_rows = reinterpret_cast<const char *>(p.q) +
-                         (w.b * p.q_stride[0] + w.h * p.q_stride[1] + w.row0 * p.q_stride[2]) * 2;
+    const char *q_rows = reinterpret_cast<const char *>(p.q) + query_offset(p, w, p.q_stride, w.row0) * 2;
 
     // Group 0: Q and all that the first tile needs; then a group for each further stage but one.
-    load_tile<BM, true>(p, smem + Q_OFFSET, q_rows, p.q_stride[2] * 2, p.Sq - w.row0);
+    load_tile<BM, true>(p, smem + Q_OFFSET, q_rows, p.q_stride[2] * 2, queries(p, w) - w.row0);
     if (WEAVE) load_keys<true>(ring, p, w.first, 0);
     load_for<true, !WEAVE>(ring, p, w.first, WEAVE, 0);
 #pragma unroll
@@ -364,27 +393,36 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
 #pragma unroll 1
     for (; tile < min_i32(w.exact, w.end); tile++) {
       begin_tile(ring, p, tile, at);
-      take_masked(rows, q, lane_at, at, p, w.row0 + row_warp() * WARP_ROWS,
-                  (w.tiles - 1 - tile) * BN + key_group() * GROUP_KEYS, w.shift);
+      take_masked(rows, q, lane_at, at, p, w, first_row(w), first_key(w, tile));
       end_tile(at);
     }
+    const int open_end = WINDOW ? min_i32(w.tail, w.end) : w.end;
     if (!WEAVE) {
       bool rising = tile == w.first || ALWAYS_EXACT;
 #pragma unroll 1
-      for (; tile < w.end; tile++) {
+      for (; tile < open_end; tile++) {
         begin_tile(ring, p, tile, at);
-        take_open(rows, rising, q, lane_at, at, p);
+        take_open(rows, rising, q, lane_at, at, p, w, first_row(w), first_key(w, tile));
         end_tile(at);
       }
-    } else if (tile < w.end) {
+    } else if (tile < open_end) {
       Scores s[2];
       begin_tile(ring, p, tile, at);
       multiply_query_keys(s[0], q, k_slot(lane_at.k, at.k));
+      transform_scores(s[0], p, w, first_row(w), first_key(w, tile));
       while (true) {
-        take_open_weaving(rows, s, q, lane_at, at, tile + 1 == w.end, p);
+        take_open_weaving(rows, s, q, lane_at, at, tile + 1 == open_end, p, w, first_row(w), first_key(w, tile));
         end_tile(at);
-        if (++tile == w.end) break;
+        if (++tile == open_end) break;
         begin_tile(ring, p, tile, at);
+      }
+    }
+    if (WINDOW) {
+#pragma unroll 1
+      for (; tile < w.end; tile++) {
+        begin_tile(ring, p, tile, at);
+        take_masked(rows, q, lane_at, at, p, w, first_row(w), first_key(w, tile));
+        end_tile(at);
       }
     }
     if (Q_IN_REGISTERS && KGROUPS == 1) block_barrier(); // O goes where the last slots were

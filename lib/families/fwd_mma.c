@@ -11,7 +11,7 @@ enum { BM, BN, WARPS, STAGES, QREG, SLICE, WEAVE, KGROUPS, SPLITS, CTAS, N_PARAM
 
 enum { SYSTEM_SMEM = 1024 }; /* of each block's shared memory, on top of what it asks for */
 
-enum { FEATURES = 0 }; /* that the kernel knows */
+enum { FEATURES = FL4__ALL_FEATURES }; /* that the kernel knows */
 
 static const fl4__param params[N_PARAMS] = {
     [BM] = {"bm", "query rows of a block", 5, {16, 32, 64, 128, 256}, false},
@@ -109,9 +109,25 @@ static int registers_allowed(const fl4__variant *v, const fl4_device_info *devic
   return n < 255 ? n : 255;
 }
 
+static bool ragged(const fl4__problem *p)
+{
+  return p->features & FL4__FEATURE_RAGGED_Q;
+}
+
+/* Row tiles of a head: of ragged queries, which are all sequences of it, those that lengths can make (fl4_sequence.cuh). */
+static int64_t row_tiles(const fl4__problem *p, int bm)
+{
+  return ragged(p) ? p->total_q / bm + p->B : fl4__ceil_div(p->Sq, bm);
+}
+
+static int64_t grid_heads(const fl4__problem *p)
+{
+  return ragged(p) ? p->Hq : p->B * p->Hq;
+}
+
 static int64_t blocks(const fl4__problem *p, int bm)
 {
-  return p->B * p->Hq * fl4__ceil_div(p->Sq, bm);
+  return grid_heads(p) * row_tiles(p, bm);
 }
 
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
@@ -140,7 +156,8 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
     return fl4__because(why, "ctas=%d blocks of %d bytes of shared memory do not fit %d", ctas, smem,
                         device->smem_per_sm);
   if (need > may) return fl4__because(why, "needs about %d registers a thread, may have %d", need, may);
-  if (p->B * p->Hq > INT32_MAX / splits / fl4__max64(1, fl4__ceil_div(p->Sq, bm))) return "more than 2^31 blocks";
+  if (grid_heads(p) > INT32_MAX / splits / fl4__max64(1, row_tiles(p, bm))) return "more than 2^31 blocks";
+  if (ragged(p) && row_tiles(p, bm) > INT32_MAX / bm) return "more than 2^31 rows in the tiles of a head";
   if (splits > 1 && blocks(p, bm) * sharing > FL4_TICKET_BYTES / 4)
     return fl4__because(why, "splits=%d for more than %d warps with rows", splits, FL4_TICKET_BYTES / 4);
   return NULL;
@@ -247,14 +264,14 @@ static int section_heads(const fl4__variant *v, const fl4__problem *p, const fl4
   const int64_t mixing = fl4__ceil_div(4 * resident, row_tiles);
   const int64_t head_bytes = p->Sk * p->D * 4;
   const int64_t cached = head_bytes > 0 ? device->l2_bytes * 6 / 10 / head_bytes : 1;
-  return (int)fl4__min64(fl4__max64(fl4__max64(mixing, cached), 1), p->B * p->Hq);
+  return (int)fl4__min64(fl4__max64(fl4__max64(mixing, cached), 1), grid_heads(p));
 }
 
 static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, fl4__geometry *g)
 {
-  g->row_tiles = (int)fl4__ceil_div(p->Sq, v->value[BM]);
+  g->row_tiles = (int)row_tiles(p, v->value[BM]);
   g->section_heads = section_heads(v, p, device, g->row_tiles);
-  g->blocks = p->B * p->Hq * g->row_tiles * v->value[SPLITS];
+  g->blocks = blocks(p, v->value[BM]) * v->value[SPLITS];
   g->threads = 32 * v->value[WARPS];
   g->smem_bytes = smem_bytes(v, p);
   memset(g->tma_rows, 0, sizeof g->tma_rows);
