@@ -11,7 +11,8 @@
 enum { MAX_FILE = 16 << 20, MAX_NOTE = 200 };
 
 #define TOP_ALLOWED "must be a mapping with problems, include or both, and defaults"
-#define AXES_ALLOWED "axes are b hq hkv sq sk d dtype mask lse scale layout"
+#define AXES_ALLOWED                                                                                                   \
+  "axes are b hq hkv sq sk d dtype mask lse scale layout softcap alibi sinks bias ragged lens page invariant"
 
 typedef struct reader {
   const char *path;
@@ -123,9 +124,10 @@ static int read_mapping(reader *r, const yaml_node_t *mapping, const char *const
 }
 
 /* Axes, in the order in which their products are made; the last one changes fastest. */
-enum { SIZES = 6, N_AXES = 11, KEY_LINE = N_AXES, KEY_NOTE, N_ENTRY_KEYS };
-static const char *const entry_keys[N_ENTRY_KEYS] = {"b",    "hq",  "hkv",   "sq",     "sk",   "d",   "dtype",
-                                                     "mask", "lse", "scale", "layout", "line", "note"};
+enum { SIZES = 6, N_AXES = 19, KEY_LINE = N_AXES, KEY_NOTE, N_ENTRY_KEYS };
+static const char *const entry_keys[N_ENTRY_KEYS] = {"b",    "hq",     "hkv",   "sq",     "sk",        "d",     "dtype",
+                                                     "mask", "lse",    "scale", "layout", "softcap",   "alibi", "sinks",
+                                                     "bias", "ragged", "lens",  "page",   "invariant", "line",  "note"};
 
 typedef struct axes {
   yaml_node_t *values[N_AXES]; /* NULL: not given */
@@ -137,29 +139,50 @@ typedef struct word {
 } word;
 static const word dtypes[] = {{"fp16", ":fp16"}, {"bf16", ":bf16"}, {"fp32", ":fp32"}, {NULL, NULL}};
 static const word masks[] = {{"none", ""}, {"causal", ":causal"}, {NULL, NULL}};
-static const word flags[] = {{"false", ""}, {"true", ":lse"}, {NULL, NULL}};
 static const word layouts[] = {
     {"bhsd", ":bhsd"}, {"bshd", ":bshd"}, {"packed", ":packed"}, {"odd", ":odd"}, {NULL, NULL}};
+static const word none[] = {{"none", ""}, {NULL, NULL}}, nothing[] = {{NULL, NULL}};
+static const word lse_flag[] = {{"false", ""}, {"true", ":lse"}, {NULL, NULL}};
+static const word alibi_flag[] = {{"false", ""}, {"true", ":alibi"}, {NULL, NULL}};
+static const word sinks_flag[] = {{"false", ""}, {"true", ":sinks"}, {NULL, NULL}};
+static const word invariant_flag[] = {{"false", ""}, {"true", ":invariant"}, {NULL, NULL}};
+static const word ragged[] = {
+    {"none", ""}, {"drawn", ":ragged"}, {"full", ":ragged=full"}, {"one", ":ragged=one"}, {NULL, NULL}};
+static const word lens[] = {
+    {"none", ""}, {"drawn", ":lens"}, {"full", ":lens=full"}, {"one", ":lens=one"}, {NULL, NULL}};
 
-static const char digits[] = "0123456789";
+static const char digits[] = "0123456789", numerals[] = "0123456789.eE+-", bias_letters[] = "bfhijlop1236/";
 static const char size_must[] = "must be a whole number of at most 10 digits, or a list of them";
+static const char flag_must[] = "must be true or false, or a list of them";
+static const char number_must[] = "must be a number as 0.125, or a list of them";
+static const char lengths_must[] = "must be none, drawn, full or one, or a list of them";
 
+/* What an axis may be: one of some words, or something that begins so and goes on with these characters. */
 static const struct {
-  const word *words;   /* NULL: a number */
-  const char *made_of; /* its characters */
+  const word *words;
+  const char *start, *made_of; /* made_of NULL: words only */
+  const char *before;          /* in a problem line */
   const char *must;
 } axis_kinds[N_AXES] = {
-    {NULL, digits, size_must},
-    {NULL, digits, size_must},
-    {NULL, digits, size_must},
-    {NULL, digits, size_must},
-    {NULL, digits, size_must},
-    {NULL, digits, size_must},
-    {dtypes, NULL, "must be fp16, bf16 or fp32, or a list of them"},
-    {masks, NULL, "must be none or causal, or a list of them"},
-    {flags, NULL, "must be true or false, or a list of them"},
-    {NULL, "0123456789.eE+-", "must be a number as 0.125, or a list of them"},
-    {layouts, NULL, "must be bhsd, bshd, packed or odd, or a list of them"},
+    {nothing, "", digits, "b", size_must},
+    {nothing, "", digits, "hq", size_must},
+    {nothing, "", digits, "hkv", size_must},
+    {nothing, "", digits, "sq", size_must},
+    {nothing, "", digits, "sk", size_must},
+    {nothing, "", digits, "d", size_must},
+    {dtypes, NULL, NULL, NULL, "must be fp16, bf16 or fp32, or a list of them"},
+    {masks, "window=", "0123456789,-", ":", "must be none, causal or as window=1023,0, or a list of them"},
+    {lse_flag, NULL, NULL, NULL, flag_must},
+    {nothing, "", numerals, ":scale=", number_must},
+    {layouts, NULL, NULL, NULL, "must be bhsd, bshd, packed or odd, or a list of them"},
+    {nothing, "", numerals, ":softcap=", number_must},
+    {alibi_flag, NULL, NULL, NULL, flag_must},
+    {sinks_flag, NULL, NULL, NULL, flag_must},
+    {none, "", bias_letters, ":bias=", "must be none, or as fp16 or fp16/ij, or a list of them"},
+    {ragged, NULL, NULL, NULL, lengths_must},
+    {lens, NULL, NULL, NULL, lengths_must},
+    {none, "", digits, ":page=", "must be none or a whole number, or a list of them"},
+    {invariant_flag, NULL, NULL, NULL, flag_must},
 };
 
 static const word *find_word(int axis, const char *text)
@@ -171,13 +194,16 @@ static const word *find_word(int axis, const char *text)
 
 static bool good_value(int axis, const yaml_node_t *node)
 {
-  const char *text = text_of(node);
+  const char *text = text_of(node), *made_of = axis_kinds[axis].made_of;
   if (!text) return false;
-  if (axis_kinds[axis].words) return find_word(axis, text) != NULL;
+  if (find_word(axis, text)) return true;
+  if (!made_of || strncmp(text, axis_kinds[axis].start, strlen(axis_kinds[axis].start)) != 0) return false;
   /* A quoted number is a text; one with a leading zero is octal to some readers. */
-  const size_t n = strlen(text), most = axis < SIZES ? 10 : 32;
-  return is_plain(node) && n > 0 && n <= most && strspn(text, axis_kinds[axis].made_of) == n &&
-         !(axis < SIZES && n > 1 && text[0] == '0');
+  const char *value = text + strlen(axis_kinds[axis].start);
+  const size_t n = strlen(value), most = made_of == digits ? 10 : 32;
+  const bool number = made_of == digits || made_of == numerals;
+  return (is_plain(node) || !number) && n > 0 && n <= most && strspn(value, made_of) == n &&
+         !(made_of == digits && n > 1 && value[0] == '0');
 }
 
 static int take_axis(reader *r, void *into, int axis, yaml_node_t *value)
@@ -196,9 +222,8 @@ static int take_axis(reader *r, void *into, int axis, yaml_node_t *value)
 
 static size_t append_value(char *line, size_t size, int axis, const char *text)
 {
-  if (axis < SIZES) return (size_t)snprintf(line, size, "%s%s", entry_keys[axis], text);
-  const word *w = axis_kinds[axis].words ? find_word(axis, text) : NULL;
-  return (size_t)snprintf(line, size, "%s%s", w ? w->text : ":scale=", w ? "" : text);
+  const word *w = find_word(axis, text);
+  return (size_t)snprintf(line, size, "%s%s", w ? w->text : axis_kinds[axis].before, w ? "" : text);
 }
 
 static int add_product(reader *r, const axes *a, const yaml_node_t *entry, const char *note)
@@ -221,7 +246,7 @@ static int add_product(reader *r, const axes *a, const yaml_node_t *entry, const
       texts[axis] = text_of(item_of(r, a->values[axis], rest % length_of(a->values[axis])));
       rest /= length_of(a->values[axis]);
     }
-    char line[256]; /* 6 sizes of 13 bytes, 3 words of 8, a scale of 39 */
+    char line[512]; /* 6 sizes of 13 bytes, 9 words of 12, a mask, a scale, a softcap, a bias and a page of up to 41 */
     for (int axis = 0; axis < N_AXES; axis++)
       if (texts[axis]) at += append_value(line + at, sizeof line - at, axis, texts[axis]);
     line[at] = '\0';

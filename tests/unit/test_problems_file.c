@@ -235,6 +235,20 @@ static const struct {
     {"problems: [{hq: 1, sq: 1, d: 8, scale: [1e-3, -2, .25]}]",
      "hq1sq1d8:scale=0.00100000005 hq1sq1d8:scale=-2 hq1sq1d8:scale=0.25"},
     {"problems: [{hq: 1, sq: 0, sk: 0, b: 0, d: 8, mask: \"causal\"}]", "b0hq1sq0d8:causal"},
+    {"problems:\n- hq: 1\n  sq: 1\n  d: 8\n  mask: window=7,0\n  softcap: 30\n  alibi: true\n  sinks: true\n  bias: "
+     "bool/bj\n"
+     "  lens: one\n  page: 16\n  invariant: true\n",
+     "hq1sq1d8:window=7,0:softcap=30:alibi:sinks:bias=bool/bj:lens=one:page=16:invariant"},
+    {"problems: [{hq: 1, sq: 1, d: 8, mask: [\"window=-1,3\", none], ragged: [drawn, full, one, none]}]",
+     "hq1sq1d8:window=-1,3:ragged hq1sq1d8:window=-1,3:ragged=full hq1sq1d8:window=-1,3:ragged=one "
+     "hq1sq1d8:window=-1,3 "
+     "hq1sq1d8:ragged hq1sq1d8:ragged=full hq1sq1d8:ragged=one hq1sq1d8"},
+    {"problems: [{hq: 1, sq: 1, d: 8, page: [none, 8], bias: [none, fp16, fp32/hi]}]",
+     "hq1sq1d8 hq1sq1d8:page=8 hq1sq1d8:bias=fp16 hq1sq1d8:bias=fp16:page=8 hq1sq1d8:bias=fp32/hi "
+     "hq1sq1d8:bias=fp32/hi:page=8"},
+    {"problems: [{hq: 1, sq: 1, d: 8, lens: [none, drawn, full], alibi: [false], softcap: 0, invariant: false, sinks: "
+     "false}]",
+     "hq1sq1d8 hq1sq1d8:lens hq1sq1d8:lens=full"},
     /* products: the first axis slowest, whatever the order of the keys */
     {"problems: [{lse: [false, true], d: [8, 16], mask: [causal, none], sq: 3, hq: [1, 2]}]",
      "hq1sq3d8:causal hq1sq3d8:causal:lse hq1sq3d8 hq1sq3d8:lse hq1sq3d16:causal hq1sq3d16:causal:lse hq1sq3d16 "
@@ -281,7 +295,8 @@ START_TEST(reads_notes)
 END_TEST
 
 #define KEYS_OF_ENTRIES                                                                                                \
-  "keys are line and note, or axes and note; axes are b hq hkv sq sk d dtype mask lse scale layout"
+  "keys are line and note, or axes and note; axes are b hq hkv sq sk d dtype mask lse scale layout "                   \
+  "softcap alibi sinks bias ragged lens page invariant"
 #define WHOLE_NUMBER "must be a whole number of at most 10 digits, or a list of them"
 #define TOP "must be a mapping with problems, include or both, and defaults"
 
@@ -353,7 +368,25 @@ static const struct {
     {"problems: [{b: 9999999999, hq: 1, sq: 1, d: 8}]",
      "1:12: fl4_problem_parse: \"b9999999999hq1sq1d8\": fl4_problem.B: is 9999999999"},
     {"problems: [{dtype: fp8}]", "1:20: dtype: is \"fp8\", must be fp16, bf16 or fp32, or a list of them"},
-    {"problems: [{mask: [none, Causal]}]", "1:26: mask: is \"Causal\", must be none or causal, or a list of them"},
+    {"problems: [{mask: [none, Causal]}]",
+     "1:26: mask: is \"Causal\", must be none, causal or as window=1023,0, or a list of them"},
+    {"problems: [{mask: window=}]", "1:19: mask: is \"window=\", must be none, causal or as window=1023,0"},
+    {"problems: [{mask: \"window=1x\"}]", "1:19: mask: is \"window=1x\", must be none, causal"},
+    {"problems: [{hq: 1, sq: 1, d: 8, mask: window=1}]",
+     "1:12: fl4_problem_parse: \"hq1sq1d8:window=1\": window needs two"},
+    {"problems: [{softcap: \"30\"}]", "1:22: softcap: is \"30\", must be a number as 0.125"},
+    {"problems: [{softcap: none}]", "1:22: softcap: is \"none\", must be a number"},
+    {"problems: [{alibi: 1}]", "1:20: alibi: is \"1\", must be true or false, or a list of them"},
+    {"problems: [{sinks: yes}]", "1:20: sinks: is \"yes\", must be true or false"},
+    {"problems: [{bias: x}]", "1:19: bias: is \"x\", must be none, or as fp16 or fp16/ij, or a list of them"},
+    {"problems: [{hq: 1, sq: 1, d: 8, bias: bf16/ji}]",
+     "1:12: fl4_problem_parse: \"hq1sq1d8:bias=bf16/ji\": bias needs"},
+    {"problems: [{ragged: true}]", "1:21: ragged: is \"true\", must be none, drawn, full or one, or a list of them"},
+    {"problems: [{lens: 5}]", "1:19: lens: is \"5\", must be none, drawn, full or one"},
+    {"problems: [{page: 016}]", "1:19: page: is \"016\", must be none or a whole number, or a list of them"},
+    {"problems: [{hq: 1, sq: 1, d: 8, page: 24}]",
+     "1:12: fl4_problem_parse: \"hq1sq1d8:page=24\": fl4_problem.page_size: is 24, must be a power of two"},
+    {"problems: [{invariant: 1}]", "1:24: invariant: is \"1\", must be true or false"},
     {"problems: [{lse: yes}]", "1:18: lse: is \"yes\", must be true or false, or a list of them"},
     {"problems: [{scale: half}]", "1:20: scale: is \"half\", must be a number as 0.125, or a list of them"},
     {"problems: [{scale: .inf}]", "1:20: scale: is \".inf\", must be a number"},
