@@ -158,7 +158,7 @@ START_TEST(hostile_scores)
   const int variant = _i / FL4_INPUTS_COUNT, inputs = _i % FL4_INPUTS_COUNT;
   fl4_context *ctx = open_emu(variants[variant].text);
   schedule(_i);
-  check_built_in(ctx, with_dtype(variant, "hq4sq45sk271d32"), (fl4_inputs)inputs);
+  check_built_in(ctx, with_dtype(variant, "hq4sq79sk271d32"), (fl4_inputs)inputs);
   schedule(_i + 1);
   check_built_in(ctx, with_dtype(variant, "hq4sq81sk197d32:causal"), (fl4_inputs)inputs);
   fl4_context_destroy(&ctx);

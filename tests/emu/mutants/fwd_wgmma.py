@@ -19,12 +19,15 @@ NEXT_KEYS = (
 LAST = "  if (PINGPONG) named_barrier(my_turn, 256);\n  wgmma_fence();\n  multiply_weights_values"
 VALUES_DONE = "    wgmma_wait<1>();\n    wgmma_arrived(rows.o);\n    release(pipe.v_empty, v.slot);\n"
 SCORES_DONE = "    wgmma_wait<0>();\n    wgmma_arrived(s);\n  }\n"
-READ_TOLD = "  load_shared_128(words, pipe.told + n % TOLD * TOLD_BYTES);\n"
-STORE_TOLD = "  store_shared_128(pipe.told + n % TOLD * TOLD_BYTES, words);\n"
+READ_TOLD = "  load_shared_128(words, from);\n"
+STORE_TOLD = "  store_shared_128(to, words);\n"
+STORE_MORE = ("  if (TOLD_MORE) {\n"
+              "    const u32 more[4] = {(u32)t.first_tile, (u32)t.s.queries, (u32)t.s.keys, (u32)t.s.first_query};\n"
+              "    store_shared_128(to + 16, more);\n  }\n")
 ARRIVE_TOLD = "  mbarrier_arrive(pipe.told_full + n % TOLD * 8);\n"
-REST = "    for (int tile = last; tile > 0; tile--) {\n"
-KEYS_OF_TILE = "&p.k, k, t, (tile - 1) * BN)"
-VALUES_OF_TILE = "pipe.v_empty, &p.v, v, t, tile * BN)"
+REST = "    for (int tile = last; tile > first_tile(t); tile--) {\n"
+KEYS_OF_TILE = "load_keys(p, pipe, k, t, (tile - 1) * BN)"
+VALUES_OF_TILE = "pipe, v, t, tile * BN, mended)"
 
 section("Barriers in shared memory")
 mutant("count-q-full", "queries: the barrier expects one arrival too many",
@@ -89,14 +92,14 @@ mutant("wait-for-other-group", "a group waits for another group's queries",
        FWD, "wait_for(p, pipe.q_full, group, 0)", "wait_for(p, pipe.q_full, 0, 0)", run(ROWS, PAIR))
 mutant("wait-for-told-missing", "the next row tile is heard of before it is told",
        SCHEDULE, "!wait_for(p, pipe.told_full, n % TOLD, n / TOLD)", "false", run(ROWS, IN_TURN))
-mutant("refill-k-without-wait", "the producer does not wait for free slots of keys and values",
-       FWD, "!wait_for(p, empty, at.slot, at.phase + 1)", "false", run(KEYS))
+mutant("refill-k-without-wait", "the producer does not wait for free slots of keys",
+       FWD, "!wait_for(p.fwd, pipe.k_empty, at.slot, at.phase + 1)", "false", run(KEYS))
 mutant("refill-q-without-wait", "the producer does not wait for free slots of queries",
        FWD, "!wait_for(p.fwd, pipe.q_empty, slot, n / QBUF + 1)", "false", run(ROWS, IN_TURN))
 mutant("tell-without-wait", "the producer does not wait until all have heard of the row tile before",
        SCHEDULE, "!wait_for(p, pipe.told_empty, n % TOLD, n / TOLD + 1)", "false", run(SHORT, BOTH))
 mutant("phase-of-refill", "the producer waits for the first use of a slot to be over, before it has begun",
-       FWD, "at.slot, at.phase + 1)", "at.slot, at.phase)", run(KEYS))
+       FWD, "pipe.k_empty, at.slot, at.phase + 1)", "pipe.k_empty, at.slot, at.phase)", run(KEYS))
 mutant("phase-of-refilled-q", "queries: the same",
        FWD, "slot, n / QBUF + 1)", "slot, n / QBUF)", run(KEYS))
 mutant("phase-of-refilled-q-each", "two query tiles: the phase is another with each row tile, not with each second",
@@ -132,16 +135,16 @@ mutant("release-k-missing", "keys are never given back",
 mutant("release-v-missing", "values are never given back",
        FWD, "    release(pipe.v_empty, v.slot);\n", "", run(KEYS))
 mutant("release-q-missing", "queries are never given back",
-       FWD, "    if (tile == 0) release(pipe.q_empty, n % QBUF * GROUPS + group);\n", "", run(ROWS, IN_TURN))
+       FWD, "    if (last) release(pipe.q_empty, n % QBUF * GROUPS + group);\n", "", run(ROWS, IN_TURN))
 mutant("release-told-missing", "nobody says that the next row tile has been heard of",
        SCHEDULE, "  mbarrier_arrive(pipe.told_empty + n % TOLD * 8);", "", run(ROWS, IN_TURN))
 mutant("release-v-early", "values are given back while they are being read",
        FWD, VALUES_DONE, "    release(pipe.v_empty, v.slot);\n    wgmma_wait<1>();\n    wgmma_arrived(rows.o);\n",
        run(KEYS))
 mutant("release-q-early", "queries are given back one key tile before the last",
-       FWD, "if (tile == 0) release", "if (tile == 1) release", run(ROWS, IN_TURN))
+       FWD, "if (last) release", "if (tile == first_tile(t) + 1) release", run(ROWS, IN_TURN))
 mutant("release-q-always", "queries are given back with each key tile",
-       FWD, "if (tile == 0) release", "release", run(ROWS, IN_TURN))
+       FWD, "if (last) release", "release", run(ROWS, IN_TURN))
 mutant("release-k-of-first", "the first slot of keys is given back each time",
        FWD, "release(pipe.k_empty, k.slot)", "release(pipe.k_empty, 0)", run(KEYS))
 mutant("release-v-of-first", "values: the same",
@@ -159,12 +162,12 @@ mutant("release-by-one-warp", "one warp of a group gives a slot back, where each
        PIPELINE, "if (lane() == 0) mbarrier_arrive", "if (thread_index() % 128 == 0) mbarrier_arrive", run(KEYS))
 mutant("release-told-unread", "what was told is read once more when it has been given back",
        SCHEDULE, "  t.b = (int)words[0]", READ_TOLD + "  t.b = (int)words[0]", run(SHORT, BOTH))
-mutant("release-told-of-lane", "what was told is given back when one lane has read it",
-       SCHEDULE, "  warp_barrier();", "", run(ROWS, IN_TURN))
+mutant("release-told-by-a-lane", "one lane of a warp gives back what was told, where each is expected",
+       SCHEDULE, "  mbarrier_arrive(pipe.told_empty", "  if (lane() == 0) mbarrier_arrive(pipe.told_empty", run(ROWS, IN_TURN))
 mutant("release-told-of-first", "the first place is given back each time",
        SCHEDULE, "mbarrier_arrive(pipe.told_empty + n % TOLD * 8)", "mbarrier_arrive(pipe.told_empty)", run(ROWS, IN_TURN))
 mutant("tell-before-store", "the next row tile is announced before it is written down",
-       SCHEDULE, STORE_TOLD + ARRIVE_TOLD, ARRIVE_TOLD + STORE_TOLD, run(ROWS, IN_TURN))
+       SCHEDULE, STORE_TOLD + STORE_MORE + ARRIVE_TOLD, ARRIVE_TOLD + STORE_TOLD, run(ROWS, IN_TURN))
 mutant("tell-nobody", "the next row tile is written down and not announced",
        SCHEDULE, ARRIVE_TOLD, "", run(ROWS, IN_TURN))
 
@@ -192,15 +195,15 @@ mutant("page-again", "the first 64 columns are copied for each page",
 mutant("page-half", "the second page begins at column 32",
        PIPELINE, "page * 64, row, head", "page * 32, row, head", run(PAGES))
 mutant("row-of-first-group", "all groups get the first group's query rows",
-       FWD, "t.row0 + group * GROUP_ROWS, t.h", "t.row0, t.h", run(ROWS, PAIR))
+       FWD, "first + group * GROUP_ROWS, t.h", "first, t.h", run(ROWS, PAIR))
 mutant("head-of-keys-for-q", "queries are those of the head of the key head's number",
-       FWD, "GROUP_ROWS, t.h, t.b)", "GROUP_ROWS, t.h_kv, t.b)", run(HEADS))
+       FWD, "GROUP_ROWS, t.h,", "GROUP_ROWS, t.h_kv,", run(HEADS))
 mutant("head-of-q-for-keys", "keys and values are those of the query head's number",
-       FWD, "key0, t.h_kv, t.b)", "key0, t.h, t.b)", run(HEADS))
+       FWD, "key0, t.h_kv, RAGGED_K", "key0, t.h, RAGGED_K", run(HEADS))
 mutant("batch-of-q", "queries are those of the first sequence",
-       FWD, "GROUP_ROWS, t.h, t.b)", "GROUP_ROWS, t.h, 0)", run(HEADS))
+       FWD, "RAGGED_Q ? 0 : t.b);", "0);", run(HEADS))
 mutant("batch-of-keys", "keys and values are those of the first sequence",
-       FWD, "key0, t.h_kv, t.b)", "key0, t.h_kv, 0)", run(HEADS))
+       FWD, "t.h_kv, RAGGED_K ? 0 : t.b)", "t.h_kv, 0)", run(HEADS))
 mutant("keys-again", "the tile that is there is copied again, in place of the next",
        FWD, KEYS_OF_TILE, KEYS_OF_TILE.replace("tile - 1", "tile"), run(KEYS))
 mutant("keys-from-the-left", "the first key tile is the leftmost",
@@ -210,21 +213,21 @@ mutant("values-beside", "values are copied from one tile further left",
 mutant("values-row-late", "values are copied from one row further down",
        FWD, VALUES_OF_TILE, VALUES_OF_TILE.replace("BN", "BN + 1"), run(KEYS))
 mutant("values-from-k", "values are copied from K",
-       FWD, VALUES_OF_TILE, VALUES_OF_TILE.replace("&p.v", "&p.k"), run(KEYS))
+       FWD, "&p.v, t, key0)", "&p.k, t, key0)", run(KEYS))
 mutant("values-dropped", "the second tile's values are not copied",
-       FWD, REST, REST.replace("tile > 0", "tile > 1"), run(KEYS))
+       FWD, REST, REST.replace("first_tile(t)", "first_tile(t) + 1"), run(KEYS))
 mutant("last-values-dropped", "nobody copies the values of the very last tile",
-       FWD, "  load_tile(p.fwd, pipe.v, pipe.v_full, pipe.v_empty, &p.v, v, before, 0);\n}", "}", run(KEYS))
+       FWD, "if (!TELLS_FIRST || before.key_tiles > 0) load_values(", "if (false) load_values(", run(KEYS))
 mutant("last-values-of-next", "a row tile's last values are those of the next one's head",
-       FWD, "v, before, 0);\n    if (QBUF", "v, t, 0);\n    if (QBUF", run(ROWS, IN_TURN))
+       FWD, "if (n > 0) load_values(p, pipe, v, before,", "if (n > 0) load_values(p, pipe, v, t,", run(ROWS, IN_TURN))
 mutant("last-values-dropped-once", "the first row tile's last values are not copied",
-       FWD, "if (n > 0) load_tile", "if (n > 1) load_tile", run(ROWS, IN_TURN))
+       FWD, "if (n > 0) load_values", "if (n > 1) load_values", run(ROWS, IN_TURN))
 mutant("queries-twice", "one query tile: it is copied ahead of the keys, and behind the values",
        FWD, "if (QBUF > 1) load_queries", "load_queries", run(KEYS))
-mutant("tiles-in-one-slot", "all tiles of a ring are copied into its first slot",
-       FWD, "ring + at.slot * TILE_BYTES, full", "ring, full", run(KEYS))
-mutant("copies-on-one-barrier", "all copies of a ring complete on its first barrier",
-       FWD, "full + 8 * at.slot, map", "full, map", run(KEYS))
+mutant("tiles-in-one-slot", "all key tiles are copied into the first slot",
+       FWD, "pipe.k + at.slot * TILE_BYTES, pipe.k_full", "pipe.k, pipe.k_full", run(KEYS))
+mutant("copies-on-one-barrier", "all copies of keys complete on the first barrier",
+       FWD, "pipe.k_full + 8 * at.slot, &p.k", "pipe.k_full, &p.k", run(KEYS))
 mutant("queries-in-one-slot", "both query tiles are copied into the first slot",
        FWD, "pipe.q + slot * Q_BYTES,", "pipe.q + group * Q_BYTES,", run(ROWS, BOTH))
 mutant("queries-on-one-barrier", "both query tiles complete on the first barrier",
@@ -327,7 +330,7 @@ mutant("turn-skips-one", "three groups: the turn goes the other way round",
 mutant("turn-of-all-groups", "a turn is a matter of three groups, not of two",
        FWD, "named_barrier(my_turn, 256);\n    wgmma", "named_barrier(my_turn, 384);\n    wgmma", run(ROWS, THREE))
 mutant("turn-of-one-group", "a turn is a matter of one group",
-       FWD, "named_barrier_arrive(next_turn, 256);\n    wgmma", "named_barrier_arrive(next_turn, 128);\n    wgmma",
+       FWD, "named_barrier_arrive(next_turn, 256);\n    if (BIAS && last)", "named_barrier_arrive(next_turn, 128);\n    if (BIAS && last)",
        run(ROWS, PAIR))
 mutant("turn-never-begins", "nobody gives the first turn",
        FWD, "  if (PINGPONG && group == GROUPS - 1) named_barrier_arrive(1, 256);", "  ", run(ROWS, PAIR))
