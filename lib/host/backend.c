@@ -157,9 +157,12 @@ static fl4_status launch(fl4__device *device, const fl4__kernel *k, const fl4__g
       .dtype = k->build.dtype,
       .D = k->build.D,
       .causal = k->build.mask == FL4_MASK_CAUSAL,
+      .features = k->build.features,
+      .bias_type = k->build.bias_type,
       .bm = bm,
       .bn = bn,
       .row_tiles = fl4__host_row_tiles(params->Hq, params->Hkv, params->Sq, bm),
+      .tasks = geometry->blocks,
   };
   fl4__host_forward(host_of(device)->isa, &job, geometry->threads, workspace);
   return FL4_OK;
