@@ -190,11 +190,6 @@ static fl4_status take_scores(const fl4_attention_args *a, double scale, fl4__pr
   return FL4_OK;
 }
 
-static int bias_element(int type)
-{
-  return type == FL4_BIAS_BOOL ? 1 : type == FL4_BIAS_FP32 ? 4 : 2;
-}
-
 static fl4_status take_bias(const fl4_attention_args *a, fl4__problem *problem, fl4_fwd_params *params)
 {
   if (a->bias_type < FL4_BIAS_FP16 || a->bias_type > FL4_BIAS_BOOL)
@@ -221,7 +216,7 @@ static fl4_status take_bias(const fl4_attention_args *a, fl4__problem *problem, 
                        a->bias_stride[i], n[i]);
   }
   if (!a->bias) return FL4_OK;
-  FL4_TRY(check_aligned("bias", a->bias, (uintptr_t)bias_element(a->bias_type)));
+  FL4_TRY(check_aligned("bias", a->bias, (uintptr_t)fl4__bias_size(a->bias_type)));
   if (a->cu_seqlens_q || a->cu_seqlens_k)
     return fl4__fail(FL4_UNSUPPORTED, ARGS ".bias: is set with ragged %s; a bias needs sequences of one length",
                      a->cu_seqlens_q ? "queries" : "keys");

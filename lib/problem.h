@@ -67,11 +67,22 @@ fl4_status fl4__struct_read(void *copy, size_t known_size, const void *caller, c
 /* Writes the struct back, at most what the caller's struct_size allows. */
 void fl4__struct_write(void *caller, const void *copy, size_t known_size);
 
+/* Kernels count rows and keys in 32 bits, with room for a tile beyond the end. */
+enum { FL4__PROBLEM_MAX_SIZE = INT32_MAX / 2 };
+
 /* Validates a public problem (names the field), and applies no default. */
 fl4_status fl4__problem_validate(const fl4_problem *problem, fl4_problem *copy);
 
+/* Lengths of sequence b of a valid problem: queries; keys that there is memory for, if it is ragged; and keys in use. */
+typedef struct fl4__lengths {
+  int64_t queries, room, keys;
+} fl4__lengths;
+
+fl4__lengths fl4__problem_lengths(const fl4_problem *problem, int64_t b);
+
 const char *fl4__dtype_name(int dtype); /* "fp16" */
 int fl4__dtype_size(int dtype);         /* bytes of an element */
+int fl4__bias_size(int type);           /* bytes of an element, by fl4_bias_type */
 
 static inline int64_t fl4__min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t fl4__max64(int64_t a, int64_t b) { return a > b ? a : b; }
