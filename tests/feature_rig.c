@@ -25,7 +25,7 @@ typedef struct rig {
   const feature_case *c;
   fl4_context *ctx;
   buffer at[N_BUFFERS];
-  int element;
+  int element, Sq, Sk;
   int queries[MOST_SEQUENCES], keys[MOST_SEQUENCES], room[MOST_SEQUENCES]; /* room: keys that there is memory for */
   int64_t total_q, total_k, n_pages;
   fl4_attention_args args; /* with this machine's memory */
@@ -104,12 +104,14 @@ static fl4__random stream(const feature_case *c, int b, int what)
 static void choose_lengths(rig *r)
 {
   const feature_case *c = r->c;
+  r->Sq = c->Sq + (c->ragged_q ? c->spare : 0), r->Sk = c->Sk + (c->ragged_k || c->used_k ? c->spare : 0);
   r->total_q = r->total_k = 2; /* rows before the first sequence, and behind the last */
   for (int b = 0; b < c->B; b++) {
     fl4__random random = stream(c, b, 0);
     r->queries[b] = c->ragged_q ? length(c, &random, c->Sq) : c->Sq;
     r->room[b] = c->ragged_k ? length(c, &random, c->Sk) : c->Sk;
     r->keys[b] = c->used_k ? length(c, &random, r->room[b]) : r->room[b];
+    if (!c->ragged_k) r->room[b] = r->Sk;
     r->total_q += r->queries[b], r->total_k += r->room[b];
   }
   r->total_q += 3, r->total_k += 3;
@@ -147,19 +149,18 @@ static void fill_row(const rig *r, void *base, int64_t offset, fl4__random *rand
 static bool make_queries(rig *r)
 {
   const feature_case *c = r->c;
-  const int64_t rows = c->ragged_q ? r->total_q : (int64_t)c->B * c->Sq;
-  if (!reserve(r, Q, (size_t)(rows * c->Hq * c->D * r->element)) ||
-      !reserve(r, O, (size_t)(rows * c->Hq * c->D * r->element)))
+  const int64_t D = c->D + c->pad, rows = c->ragged_q ? r->total_q : (int64_t)c->B * r->Sq;
+  if (!reserve(r, Q, (size_t)(rows * c->Hq * D * r->element)) ||
+      !reserve(r, O, (size_t)(rows * c->Hq * D * r->element)))
     return false;
   if (c->lse && !reserve(r, LSE, (size_t)(rows * c->Hq) * 4)) return false;
   fl4_attention_args *a = &r->args;
   if (c->ragged_q) { /* [total][h][d] */
-    a->q_stride[1] = a->o_stride[1] = c->D, a->q_stride[2] = a->o_stride[2] = (int64_t)c->Hq * c->D;
+    a->q_stride[1] = a->o_stride[1] = D, a->q_stride[2] = a->o_stride[2] = c->Hq * D;
     a->lse_stride[1] = rows, a->lse_stride[2] = 1;
   } else {
-    a->q_stride[0] = a->o_stride[0] = (int64_t)c->Hq * c->Sq * c->D,
-    a->q_stride[1] = a->o_stride[1] = (int64_t)c->Sq * c->D;
-    a->q_stride[2] = a->o_stride[2] = c->D;
+    a->q_stride[0] = a->o_stride[0] = c->Hq * c->Sq * D, a->q_stride[1] = a->o_stride[1] = c->Sq * D;
+    a->q_stride[2] = a->o_stride[2] = D;
     a->lse_stride[0] = (int64_t)c->Hq * c->Sq, a->lse_stride[1] = c->Sq, a->lse_stride[2] = 1;
   }
   int64_t first = 2;
@@ -203,7 +204,7 @@ static int64_t key_row(const rig *r, const int64_t stride[3], int b, int h, int 
   const feature_case *c = r->c;
   if (c->ragged_k) return h * stride[1] + (first + j) * stride[2];
   if (!c->page_size) return b * stride[0] + h * stride[1] + j * stride[2];
-  const int columns = (c->Sk + c->page_size - 1) / c->page_size;
+  const int columns = (r->Sk + c->page_size - 1) / c->page_size;
   const int32_t page = ((const int32_t *)inside(r, TABLE))[b * columns + j / c->page_size];
   return page * stride[0] + h * stride[1] + j % c->page_size * stride[2];
 }
@@ -212,14 +213,14 @@ static bool make_keys(rig *r)
 {
   const feature_case *c = r->c;
   fl4_attention_args *a = &r->args;
-  const int64_t D = c->D, H = c->Hkv;
-  int64_t rows = (int64_t)c->B * c->Sk;
-  const int64_t dense[3] = {H * c->Sk * D, c->Sk * D, D}, ragged[3] = {0, D, H * D};
+  const int64_t D = c->D + c->pad, H = c->Hkv;
+  int64_t rows = (int64_t)c->B * r->Sk;
+  const int64_t dense[3] = {H * r->Sk * D, r->Sk * D, D}, ragged[3] = {0, D, H * D};
   const int64_t slots[3] = {c->page_size * H * D, D, H * D}, heads[3] = {c->page_size * H * D, c->page_size * D, D};
   const int64_t *stride = c->ragged_k ? ragged : !c->page_size ? dense : c->heads_first ? heads : slots;
   if (c->ragged_k) rows = r->total_k;
   if (c->page_size) {
-    const int columns = (c->Sk + c->page_size - 1) / c->page_size;
+    const int columns = (r->Sk + c->page_size - 1) / c->page_size;
     r->n_pages = (int64_t)c->B * columns + 3, rows = r->n_pages * c->page_size;
     if (!make_table(r, columns)) return false;
   }
@@ -268,7 +269,7 @@ static bool make_scores(rig *r)
   if (!c->bias) return true;
 
   const int type = c->bias - 1, element = type == FL4_BIAS_BOOL ? 1 : type == FL4_BIAS_FP32 ? 4 : 2;
-  const int64_t n[4] = {c->B, c->Hq, c->Sq, c->Sk};
+  const int64_t n[4] = {c->B, c->Hq, r->Sq, r->Sk};
   int64_t size = 1;
   for (int i = 3; i >= 0; i--) {
     const bool one = c->broadcast >> i & 1;
@@ -294,7 +295,7 @@ static void make_args(rig *r)
   const feature_case *c = r->c;
   fl4_attention_args *a = &r->args;
   a->dtype = c->dtype, a->mask = c->mask, a->B = c->B, a->Hq = c->Hq, a->Hkv = c->Hkv;
-  a->Sq = c->Sq, a->Sk = c->Sk, a->D = c->D;
+  a->Sq = r->Sq, a->Sk = r->Sk, a->D = c->D;
   a->window_left = c->left, a->window_right = c->right, a->softcap = c->softcap, a->flags = c->flags;
   a->bias_type = c->bias ? c->bias - 1 : 0;
   if (c->alibi && c->own_slopes) a->alibi_stride[0] = c->Hq, a->alibi_stride[1] = 1;
@@ -317,7 +318,7 @@ static bool make(rig *r)
   r->args = (fl4_attention_args)FL4_ATTENTION_ARGS_INIT;
   r->element = fl4__dtype_size(r->c->dtype);
   choose_lengths(r);
-  const size_t rows = (size_t)r->c->B * (size_t)r->c->Hq * (size_t)r->c->Sq, D = (size_t)r->c->D;
+  const size_t rows = (size_t)r->c->B * (size_t)r->c->Hq * (size_t)r->Sq, D = (size_t)r->c->D;
   r->ref = malloc((rows * D + 1) * sizeof *r->ref), r->low = malloc((rows * D + 1) * sizeof *r->low);
   r->lse = malloc((rows + 1) * sizeof *r->lse);
   if (!r->ref || !r->low || !r->lse || !make_lengths(r) || !make_queries(r) || !make_keys(r) || !make_scores(r))
@@ -338,7 +339,7 @@ static int64_t out_row(const rig *r, const int64_t stride[3], int b, int h, int 
 static void take_row(rig *r, fl4__compare *c, int b, int h, int i)
 {
   const int64_t D = r->c->D, from = out_row(r, r->args.o_stride, b, h, i);
-  const int64_t row = ((int64_t)b * r->c->Hq + h) * r->c->Sq + i;
+  const int64_t row = ((int64_t)b * r->c->Hq + h) * r->Sq + i;
   for (int64_t d = 0; d < D; d++) {
     const double out = (double)fl4__load(inside(r, O), r->c->dtype, from + d);
     fl4__compare_add(c, (const int64_t[4]){b, h, i, d}, out, r->ref[row * D + d], r->low[row * D + d]);
@@ -497,7 +498,7 @@ fl4_status feature_prepare(fl4_context *ctx, const feature_case *c)
 {
   rig r = {.c = c, .ctx = ctx, .args = FL4_ATTENTION_ARGS_INIT};
   choose_lengths(&r);
-  if (c->page_size) r.n_pages = (int64_t)c->B * ((c->Sk + c->page_size - 1) / c->page_size) + 3;
+  if (c->page_size) r.n_pages = (int64_t)c->B * ((r.Sk + c->page_size - 1) / c->page_size) + 3;
   make_args(&r);
   const fl4_attention_args a = args_at(&r, somewhere);
   return fl4_attention_prepare(ctx, &a);

@@ -29,6 +29,8 @@ typedef struct feature_case {
   int page_size;
   bool heads_first; /* pages are [page][head][slot]; with odd seeds those of v are the other way */
   bool edges;       /* lengths are 0, 1, the page's size and its neighbours, and the most there may be */
+  int pad;          /* elements between rows of q, k, v and o; if not a multiple of 8, rows are not aligned */
+  int spare;        /* the call's Sq and Sk are so much more than any sequence has, where they may be */
   bool lse;
   uint32_t flags;
   float spread; /* queries are multiplied with it; 0: 1 */

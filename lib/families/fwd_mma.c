@@ -83,14 +83,18 @@ static int copies(const fl4__variant *v, int64_t D)
 
 enum { MOST_COPIES = 16 }; /* more are unrolled into more code than a tile's arithmetic */
 
-/* What is there beyond dense attention; fitted to 240 points drawn near the limit and compiled for sm_89. */
+/*
+ * What is there beyond dense attention: rows' own windows, distances, biases that are on their way, numbers of pages. Fitted to
+ * 400 points drawn near the limit and compiled for sm_89.
+ */
 static int features_need(const fl4__variant *v, const fl4__problem *p)
 {
+  const int blocks = row_blocks(v), slice = v->value[SLICE], weave = v->value[WEAVE] ? 2 : 1;
   int n = 0;
-  if (p->features & FL4__FEATURE_WINDOW) n += 6;
-  if (p->features & FL4__FEATURE_ALIBI) n += 6;
-  if (p->features & FL4__FEATURE_BIAS) n += 24;
-  if (p->features & FL4__FEATURE_PAGED) n += copies(v, p->D); /* page numbers */
+  if (p->features & FL4__FEATURE_WINDOW) n += 6 * blocks;
+  if (p->features & FL4__FEATURE_ALIBI) n += 6 + blocks * slice / 32;
+  if (p->features & FL4__FEATURE_BIAS) n += (20 + blocks * slice / 8) * weave;
+  if (p->features & FL4__FEATURE_PAGED) n += 2 * blocks + copies(v, p->D);
   return n;
 }
 
