@@ -4,5 +4,6 @@
 #define FL4_HOST_AUX_KERNELS_H
 
 void fl4__host_merge_states(const void *params, int threads);
+void fl4__host_kv_append(const void *params, int threads);
 
 #endif
