@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auxiliary.h"
 #include "device.h"
 #include "error.h"
 #include "forward.h"
@@ -168,6 +169,15 @@ static fl4_status launch(fl4__device *device, const fl4__kernel *k, const fl4__g
   return FL4_OK;
 }
 
+static fl4_status run_aux(fl4__device *device, const fl4__aux *aux, fl4_stream stream)
+{
+  if (stream)
+    return fl4__fail(FL4_INVALID_ARGUMENT, "%s: stream: is %p, must be NULL on the host device", aux->function,
+                     (void *)stream);
+  if (aux->params) aux->build.kernel->host(aux->params, device->info.multiprocessors);
+  return FL4_OK;
+}
+
 /* ---------------------------------------------------------------- scratch */
 
 /* Calls that run at once have a piece each; a piece too small for its next call is replaced. */
@@ -251,6 +261,7 @@ const fl4__backend fl4__backend_host = {
     .kernel = kernel,
     .capturing = capturing,
     .launch = launch,
+    .run_aux = run_aux,
     .scratch_take = scratch_take,
     .scratch_give = scratch_give,
     .alloc = alloc,
