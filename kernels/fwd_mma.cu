@@ -236,8 +236,14 @@ struct Lane {
 };
 
 // The warp's first row, and the first key of its group in a tile.
-FL4_DEV int first_row(const Work &w) { return w.row0 + row_warp() * WARP_ROWS; }
-FL4_DEV int first_key(const Work &w, int tile) { return (w.tiles - 1 - tile) * BN + key_group() * GROUP_KEYS; }
+FL4_DEV int first_row(const Work &w)
+{
+  return w.row0 + row_warp() * WARP_ROWS;
+}
+FL4_DEV int first_key(const Work &w, int tile)
+{
+  return (w.tiles - 1 - tile) * BN + key_group() * GROUP_KEYS;
+}
 
 // A tile of which the warp's rows do not see all: slice by slice, as far as they see.
 FL4_DEV void take_masked(Rows &rows, const Query &q, const Lane &lane_at, const Slots &at, const fl4_fwd_params &p,
@@ -299,10 +305,9 @@ FL4_DEV void take_open(Rows &rows, bool &rising, const Query &q, const Lane &lan
   for (int slice = 0; slice < SLICES; slice++) {
     Weights weights;
     SliceSums sums;
-    const Values values = weigh_slice(rows, weights, sums, rising, q,
-                                      k_slot(lane_at.k, at.k) + slice * SLICE * ROW_BYTES,
-                                      v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p, w, row0,
-                                      key0 + slice * SLICE);
+    const Values values =
+        weigh_slice(rows, weights, sums, rising, q, k_slot(lane_at.k, at.k) + slice * SLICE * ROW_BYTES,
+                    v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p, w, row0, key0 + slice * SLICE);
     add_sums(rows, sums);
     multiply_weights_values(rows, weights, values, p);
   }

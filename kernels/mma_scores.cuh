@@ -21,11 +21,16 @@ FL4_DEV void bias_of_pair(float (&x)[2], const char *at)
   }
 }
 
-// Adds the biases of a row to the lane's scores of it, of which the first is key `first`. Pairs are read at once if the row
-// allows it and all keys of the slice have a bias.
-FL4_DEV void add_biases(float (&s)[S8][4], int half, const fl4_fwd_params &p, const RowScores &r, int first, bool whole)
+// May two keys' biases be read at once, of whatever row?
+FL4_DEV bool biases_in_pairs(const fl4_fwd_params &p)
 {
-  const bool pairs = whole && p.bias_stride[3] == 1 && reinterpret_cast<u64>(r.bias) % (2 * BIAS_BYTES) == 0;
+  const i64 strides = p.bias_stride[0] | p.bias_stride[1] | p.bias_stride[2];
+  return p.bias_stride[3] == 1 && (strides * BIAS_BYTES | (i64)p.bias) % (2 * BIAS_BYTES) == 0;
+}
+
+// Adds the biases of a row to the lane's scores of it, of which the first is key `first`.
+FL4_DEV void add_biases(float (&s)[S8][4], int half, const fl4_fwd_params &p, const RowScores &r, int first, bool pairs)
+{
 #pragma unroll
   for (int n = 0; n < S8; n++) {
     const int key = first + n * 8;
@@ -44,6 +49,7 @@ FL4_DEV void transform_scores(float (&s)[M16][S8][4], const fl4_fwd_params &p, c
 {
   if (!SCORED) return;
   const int first = key0 + 2 * (lane() % 4);
+  const bool pairs = BIAS && key0 + SLICE <= p.Sk && biases_in_pairs(p);
 #pragma unroll
   for (int m = 0; m < M16; m++)
 #pragma unroll
@@ -54,7 +60,7 @@ FL4_DEV void transform_scores(float (&s)[M16][S8][4], const fl4_fwd_params &p, c
       for (int n = 0; n < S8; n++)
 #pragma unroll
         for (int e = 0; e < 2; e++) s[m][n][2 * half + e] = scored(p, r, s[m][n][2 * half + e], n * 8 + e);
-      if (BIAS) add_biases(s[m], half, p, r, first, key0 + SLICE <= p.Sk);
+      if (BIAS) add_biases(s[m], half, p, r, first, pairs);
     }
 }
 

@@ -25,7 +25,7 @@ typedef struct rig {
   const feature_case *c;
   fl4_context *ctx;
   buffer at[N_BUFFERS];
-  int element;
+  int element, Sq, Sk;
   int queries[MOST_SEQUENCES], keys[MOST_SEQUENCES], room[MOST_SEQUENCES]; /* room: keys that there is memory for */
   int64_t total_q, total_k, n_pages;
   fl4_attention_args args; /* with this machine's memory */
@@ -104,12 +104,14 @@ static fl4__random stream(const feature_case *c, int b, int what)
 static void choose_lengths(rig *r)
 {
   const feature_case *c = r->c;
+  r->Sq = c->Sq + (c->ragged_q ? c->spare : 0), r->Sk = c->Sk + (c->ragged_k || c->used_k ? c->spare : 0);
   r->total_q = r->total_k = 2; /* rows before the first sequence, and behind the last */
   for (int b = 0; b < c->B; b++) {
     fl4__random random = stream(c, b, 0);
     r->queries[b] = c->ragged_q ? length(c, &random, c->Sq) : c->Sq;
     r->room[b] = c->ragged_k ? length(c, &random, c->Sk) : c->Sk;
     r->keys[b] = c->used_k ? length(c, &random, r->room[b]) : r->room[b];
+    if (!c->ragged_k) r->room[b] = r->Sk;
     r->total_q += r->queries[b], r->total_k += r->room[b];
   }
   r->total_q += 3, r->total_k += 3;
@@ -147,19 +149,18 @@ static void fill_row(const rig *r, void *base, int64_t offset, fl4__random *rand
 static bool make_queries(rig *r)
 {
   const feature_case *c = r->c;
-  const int64_t rows = c->ragged_q ? r->total_q : (int64_t)c->B * c->Sq;
-  if (!reserve(r, Q, (size_t)(rows * c->Hq * c->D * r->element)) ||
-      !reserve(r, O, (size_t)(rows * c->Hq * c->D * r->element)))
+  const int64_t D = c->D + c->pad, rows = c->ragged_q ? r->total_q : (int64_t)c->B * r->Sq;
+  if (!reserve(r, Q, (size_t)(rows * c->Hq * D * r->element)) ||
+      !reserve(r, O, (size_t)(rows * c->Hq * D * r->element)))
     return false;
   if (c->lse && !reserve(r, LSE, (size_t)(rows * c->Hq) * 4)) return false;
   fl4_attention_args *a = &r->args;
   if (c->ragged_q) { /* [total][h][d] */
-    a->q_stride[1] = a->o_stride[1] = c->D, a->q_stride[2] = a->o_stride[2] = (int64_t)c->Hq * c->D;
+    a->q_stride[1] = a->o_stride[1] = D, a->q_stride[2] = a->o_stride[2] = c->Hq * D;
     a->lse_stride[1] = rows, a->lse_stride[2] = 1;
   } else {
-    a->q_stride[0] = a->o_stride[0] = (int64_t)c->Hq * c->Sq * c->D,
-    a->q_stride[1] = a->o_stride[1] = (int64_t)c->Sq * c->D;
-    a->q_stride[2] = a->o_stride[2] = c->D;
+    a->q_stride[0] = a->o_stride[0] = c->Hq * c->Sq * D, a->q_stride[1] = a->o_stride[1] = c->Sq * D;
+    a->q_stride[2] = a->o_stride[2] = D;
     a->lse_stride[0] = (int64_t)c->Hq * c->Sq, a->lse_stride[1] = c->Sq, a->lse_stride[2] = 1;
   }
   int64_t first = 2;
@@ -203,7 +204,7 @@ static int64_t key_row(const rig *r, const int64_t stride[3], int b, int h, int 
   const feature_case *c = r->c;
   if (c->ragged_k) return h * stride[1] + (first + j) * stride[2];
   if (!c->page_size) return b * stride[0] + h * stride[1] + j * stride[2];
-  const int columns = (c->Sk + c->page_size - 1) / c->page_size;
+  const int columns = (r->Sk + c->page_size - 1) / c->page_size;
   const int32_t page = ((const int32_t *)inside(r, TABLE))[b * columns + j / c->page_size];
   return page * stride[0] + h * stride[1] + j % c->page_size * stride[2];
 }
@@ -212,18 +213,19 @@ static bool make_keys(rig *r)
 {
   const feature_case *c = r->c;
   fl4_attention_args *a = &r->args;
-  const int64_t D = c->D, H = c->Hkv;
-  int64_t rows = (int64_t)c->B * c->Sk;
-  const int64_t dense[3] = {H * c->Sk * D, c->Sk * D, D}, ragged[3] = {0, D, H * D};
+  const int64_t D = c->D + c->pad, H = c->Hkv;
+  int64_t rows = (int64_t)c->B * r->Sk;
+  const int64_t dense[3] = {H * r->Sk * D, r->Sk * D, D}, ragged[3] = {0, D, H * D};
   const int64_t slots[3] = {c->page_size * H * D, D, H * D}, heads[3] = {c->page_size * H * D, c->page_size * D, D};
   const int64_t *stride = c->ragged_k ? ragged : !c->page_size ? dense : c->heads_first ? heads : slots;
   if (c->ragged_k) rows = r->total_k;
   if (c->page_size) {
-    const int columns = (c->Sk + c->page_size - 1) / c->page_size;
+    const int columns = (r->Sk + c->page_size - 1) / c->page_size;
     r->n_pages = (int64_t)c->B * columns + 3, rows = r->n_pages * c->page_size;
     if (!make_table(r, columns)) return false;
   }
-  memcpy(a->k_stride, stride, sizeof a->k_stride), memcpy(a->v_stride, stride, sizeof a->v_stride);
+  const int64_t *v_stride = c->page_size && c->seed % 2 ? (c->heads_first ? slots : heads) : stride;
+  memcpy(a->k_stride, stride, sizeof a->k_stride), memcpy(a->v_stride, v_stride, sizeof a->v_stride);
   if (!reserve(r, K, (size_t)(rows * H * D * r->element)) || !reserve(r, V, (size_t)(rows * H * D * r->element)))
     return false;
   int64_t first = 2;
@@ -231,8 +233,8 @@ static bool make_keys(rig *r)
     fl4__random random = stream(c, b, 3);
     for (int h = 0; h < c->Hkv; h++)
       for (int j = 0; j < r->keys[b]; j++) {
-        const int64_t row = key_row(r, stride, b, h, j, first);
-        fill_row(r, inside(r, K), row, &random, 1), fill_row(r, inside(r, V), row, &random, 1);
+        fill_row(r, inside(r, K), key_row(r, stride, b, h, j, first), &random, 1);
+        fill_row(r, inside(r, V), key_row(r, v_stride, b, h, j, first), &random, 1);
       }
   }
   return true;
@@ -240,19 +242,34 @@ static bool make_keys(rig *r)
 
 /* ---------------------------------------------------------------- scores */
 
+/* Whether element i of the bias belongs to a key that some sequence has. */
+static bool bias_counts(const rig *r, int64_t i)
+{
+  const feature_case *c = r->c;
+  const int64_t j = c->broadcast & 8 ? 0 : i % c->Sk, of_b = r->args.bias_stride[0];
+  for (int b = 0; b < c->B; b++)
+    if ((!of_b || i / of_b == b) && j < r->keys[b]) return true;
+  return false;
+}
+
+/* The bias of keys that are not there stays NaN; as bytes, it shows them. */
 static bool make_scores(rig *r)
 {
   const feature_case *c = r->c;
   fl4__random random = stream(c, 0, 4);
-  if (c->alibi && !reserve(r, SLOPES, 4 * (size_t)c->Hq)) return false;
+  const int n_slopes = c->own_slopes ? c->B * c->Hq : c->Hq;
+  if (c->alibi && !reserve(r, SLOPES, 4 * (size_t)n_slopes)) return false;
   if (c->sinks && !reserve(r, SINKS, 4 * (size_t)c->Hq)) return false;
-  for (int h = 0; c->alibi && h < c->Hq; h++) ((float *)inside(r, SLOPES))[h] = exp2f(-(float)(h % 8) * 0.7f) * 0.3f;
+  for (int i = 0; c->alibi && i < n_slopes; i++) {
+    const int at = i % c->Hq + (c->own_slopes ? 3 * id_of(c, i / c->Hq) : 0);
+    ((float *)inside(r, SLOPES))[i] = exp2f(-(float)(at % 8) * 0.7f) * 0.3f;
+  }
   for (int h = 0; c->sinks && h < c->Hq; h++)
     ((float *)inside(r, SINKS))[h] = h % 4 == 3 ? 9.f : (float)fl4__random_unit(&random) * 4 - 1;
   if (!c->bias) return true;
 
   const int type = c->bias - 1, element = type == FL4_BIAS_BOOL ? 1 : type == FL4_BIAS_FP32 ? 4 : 2;
-  const int64_t n[4] = {c->B, c->Hq, c->Sq, c->Sk};
+  const int64_t n[4] = {c->B, c->Hq, r->Sq, r->Sk};
   int64_t size = 1;
   for (int i = 3; i >= 0; i--) {
     const bool one = c->broadcast >> i & 1;
@@ -262,6 +279,7 @@ static bool make_scores(rig *r)
   if (!reserve(r, BIAS, (size_t)(size * element))) return false;
   for (int64_t i = 0; i < size; i++) {
     const double x = fl4__random_unit(&random), y = fl4__random_unit(&random);
+    if (!bias_counts(r, i)) continue;
     if (type == FL4_BIAS_BOOL)
       ((unsigned char *)inside(r, BIAS))[i] = x < 0.3 ? 0 : (unsigned char)(1 + 200 * y);
     else
@@ -277,9 +295,10 @@ static void make_args(rig *r)
   const feature_case *c = r->c;
   fl4_attention_args *a = &r->args;
   a->dtype = c->dtype, a->mask = c->mask, a->B = c->B, a->Hq = c->Hq, a->Hkv = c->Hkv;
-  a->Sq = c->Sq, a->Sk = c->Sk, a->D = c->D;
+  a->Sq = r->Sq, a->Sk = r->Sk, a->D = c->D;
   a->window_left = c->left, a->window_right = c->right, a->softcap = c->softcap, a->flags = c->flags;
   a->bias_type = c->bias ? c->bias - 1 : 0;
+  if (c->alibi && c->own_slopes) a->alibi_stride[0] = c->Hq, a->alibi_stride[1] = 1;
   a->page_size = c->page_size, a->n_pages = r->n_pages;
   a->total_q = c->ragged_q ? r->total_q : 0, a->total_k = c->ragged_k ? r->total_k : 0;
 }
@@ -299,7 +318,7 @@ static bool make(rig *r)
   r->args = (fl4_attention_args)FL4_ATTENTION_ARGS_INIT;
   r->element = fl4__dtype_size(r->c->dtype);
   choose_lengths(r);
-  const size_t rows = (size_t)r->c->B * (size_t)r->c->Hq * (size_t)r->c->Sq, D = (size_t)r->c->D;
+  const size_t rows = (size_t)r->c->B * (size_t)r->c->Hq * (size_t)r->Sq, D = (size_t)r->c->D;
   r->ref = malloc((rows * D + 1) * sizeof *r->ref), r->low = malloc((rows * D + 1) * sizeof *r->low);
   r->lse = malloc((rows + 1) * sizeof *r->lse);
   if (!r->ref || !r->low || !r->lse || !make_lengths(r) || !make_queries(r) || !make_keys(r) || !make_scores(r))
@@ -320,7 +339,7 @@ static int64_t out_row(const rig *r, const int64_t stride[3], int b, int h, int 
 static void take_row(rig *r, fl4__compare *c, int b, int h, int i)
 {
   const int64_t D = r->c->D, from = out_row(r, r->args.o_stride, b, h, i);
-  const int64_t row = ((int64_t)b * r->c->Hq + h) * r->c->Sq + i;
+  const int64_t row = ((int64_t)b * r->c->Hq + h) * r->Sq + i;
   for (int64_t d = 0; d < D; d++) {
     const double out = (double)fl4__load(inside(r, O), r->c->dtype, from + d);
     fl4__compare_add(c, (const int64_t[4]){b, h, i, d}, out, r->ref[row * D + d], r->low[row * D + d]);
@@ -353,10 +372,9 @@ static bool judge(rig *r)
   for (int b = 0; b < c->B; b++)
     for (int h = 0; h < c->Hq; h++)
       for (int i = 0; i < r->queries[b]; i++) take_row(r, &compare, b, h, i);
-  if (compare.n == 0) return untouched(r, O) || (snprintf(r->why, 512, "rows were written that there are not"), false);
   fl4__compare_judge(&compare, c->lse, &result);
   const int64_t *w = result.worst;
-  if (!result.finite || !result.accurate || !result.lse_accurate) {
+  if (compare.n > 0 && (!result.finite || !result.accurate || !result.lse_accurate)) {
     snprintf(
         r->why, 512,
         "finite %d, max error %g of %g, mean %g of %g, lse %g of %g; worst at b %d h %d i %d d %d: %g, not %g (of %d "
@@ -380,31 +398,78 @@ static void keep(const rig *r, uint16_t *kept)
              (size_t)c->D * 2);
 }
 
+/* Outputs hold canaries before each call: what one leaves must not do for the next. */
 static fl4_status run_once(rig *r, const fl4_attention_args *a)
 {
   fl4__device *d = r->ctx->device;
-  fl4_status status = fl4_attention_forward(r->ctx, a, NULL);
+  buffer *outputs[] = {&r->at[O], &r->at[LSE]};
+  fl4_status status = FL4_OK;
+  for (int i = 0; i < 2; i++) {
+    if (!outputs[i]->host) continue;
+    fl4__canary_fill(outputs[i]->host, outputs[i]->bytes);
+    if (status == FL4_OK) status = d->backend->upload(d, outputs[i]->device, outputs[i]->host, outputs[i]->bytes);
+  }
   if (status == FL4_OK) status = d->backend->synchronize(d);
-  if (status == FL4_OK) status = d->backend->download(d, r->at[O].host, r->at[O].device, r->at[O].bytes);
-  if (status == FL4_OK && r->c->lse)
-    status = d->backend->download(d, r->at[LSE].host, r->at[LSE].device, r->at[LSE].bytes);
+  if (status == FL4_OK) status = fl4_attention_forward(r->ctx, a, NULL);
+  if (status == FL4_OK) status = d->backend->synchronize(d);
+  for (int i = 0; i < 2; i++)
+    if (status == FL4_OK && outputs[i]->host)
+      status = d->backend->download(d, outputs[i]->host, outputs[i]->device, outputs[i]->bytes);
   return status;
+}
+
+static bool failed(rig *r, const char *what)
+{
+  snprintf(r->why, 512, "%s", what);
+  return false;
+}
+
+/* Runs the call again; the outputs of the first one are here. */
+static bool same_again(rig *r, const fl4_attention_args *a)
+{
+  const size_t o = r->at[O].bytes, lse = r->at[LSE].bytes;
+  char *first = malloc(o + lse);
+  if (!first) return failed(r, "no memory");
+  memcpy(first, r->at[O].host, o);
+  if (lse) memcpy(first + o, r->at[LSE].host, lse);
+  const fl4_status status = run_once(r, a);
+  const bool same = memcmp(first, r->at[O].host, o) == 0 && (!lse || memcmp(first + o, r->at[LSE].host, lse) == 0);
+  free(first);
+  if (status != FL4_OK) return failed(r, fl4_last_error());
+  return same || failed(r, "a second call gives other bits");
+}
+
+static bool inputs_untouched(rig *r)
+{
+  static const char *const names[N_BUFFERS] = {
+      "q",         "k",          "v", "o", "lse", "alibi_slopes", "sinks", "bias", "cu_seqlens_q", "cu_seqlens_k",
+      "seqused_k", "block_table"};
+  fl4__device *d = r->ctx->device;
+  for (int i = 0; i < N_BUFFERS; i++) {
+    const buffer *b = &r->at[i];
+    if (!b->host || i == O || i == LSE) continue;
+    char *now = malloc(b->bytes);
+    if (!now) return failed(r, "no memory");
+    const fl4_status status = d->backend->download(d, now, b->device, b->bytes);
+    const bool same = status == FL4_OK && memcmp(now, b->host, b->bytes) == 0;
+    free(now);
+    if (status != FL4_OK) return failed(r, fl4_last_error());
+    if (!same) return snprintf(r->why, 512, "%s, an input, was written to", names[i]), false;
+  }
+  return true;
 }
 
 static bool run(rig *r, uint16_t *kept)
 {
-  if (!make(r)) return snprintf(r->why, 512, "no memory"), false;
+  if (r->c->B > MOST_SEQUENCES)
+    return snprintf(r->why, 512, "feature_case.B: is %d, may be at most %d", r->c->B, MOST_SEQUENCES), false;
+  if (!make(r)) return failed(r, "no memory");
   const fl4_attention_args host = args_at(r, inside);
   if (fl4_oracle_fp64(&host, NULL, 0, r->ref, r->low, r->lse) != FL4_OK || upload(r) != FL4_OK)
-    return snprintf(r->why, 512, "%s", fl4_last_error()), false;
+    return failed(r, fl4_last_error());
   const fl4_attention_args device = args_at(r, there);
-  if (run_once(r, &device) != FL4_OK) return snprintf(r->why, 512, "%s", fl4_last_error()), false;
-  char *first = malloc(r->at[O].bytes);
-  if (!first) return snprintf(r->why, 512, "no memory"), false;
-  memcpy(first, r->at[O].host, r->at[O].bytes);
-  const bool again = run_once(r, &device) == FL4_OK && memcmp(first, r->at[O].host, r->at[O].bytes) == 0;
-  free(first);
-  if (!again) return snprintf(r->why, 512, "a second call gives other bits"), false;
+  if (run_once(r, &device) != FL4_OK) return failed(r, fl4_last_error());
+  if (!inputs_untouched(r) || !same_again(r, &device)) return false;
   if (kept) keep(r, kept);
   return judge(r);
 }
@@ -433,7 +498,7 @@ fl4_status feature_prepare(fl4_context *ctx, const feature_case *c)
 {
   rig r = {.c = c, .ctx = ctx, .args = FL4_ATTENTION_ARGS_INIT};
   choose_lengths(&r);
-  if (c->page_size) r.n_pages = (int64_t)c->B * ((c->Sk + c->page_size - 1) / c->page_size) + 3;
+  if (c->page_size) r.n_pages = (int64_t)c->B * ((r.Sk + c->page_size - 1) / c->page_size) + 3;
   make_args(&r);
   const fl4_attention_args a = args_at(&r, somewhere);
   return fl4_attention_prepare(ctx, &a);
@@ -520,6 +585,7 @@ feature_case feature_random(uint64_t seed, int D, int most_queries, int most_key
     c.bias = 1 + (int)fl4__random_below(&random, 4),
     c.broadcast = (int)fl4__random_below(&random, 15); /* strides that are all 0 are those of a whole tensor */
   c.spread = sometimes(&random, 4) ? 6 : 1;
+  c.own_slopes = c.alibi && sometimes(&random, 2);
   return c;
 }
 
@@ -532,7 +598,10 @@ void feature_describe(const feature_case *c, char text[256])
   if (c->softcap > 0) n += snprintf(text + n, 256 - (size_t)n, " softcap=%g", (double)c->softcap);
   if (c->bias) n += snprintf(text + n, 256 - (size_t)n, " bias=%d/%d", c->bias - 1, c->broadcast);
   if (c->page_size) n += snprintf(text + n, 256 - (size_t)n, " page=%d%s", c->page_size, c->heads_first ? "h" : "");
-  snprintf(text + n, 256 - (size_t)n, "%s%s%s%s%s%s%s%s", c->alibi ? " alibi" : "", c->sinks ? " sinks" : "",
-           c->ragged_q ? " ragged_q" : "", c->ragged_k ? " ragged_k" : "", c->used_k ? " used_k" : "",
-           c->edges ? " edges" : "", c->lse ? " lse" : "", c->flags ? " invariant" : "");
+  snprintf(text + n, 256 - (size_t)n, "%s%s%s%s%s%s%s%s",
+           !c->alibi       ? ""
+           : c->own_slopes ? " alibi=own"
+                           : " alibi",
+           c->sinks ? " sinks" : "", c->ragged_q ? " ragged_q" : "", c->ragged_k ? " ragged_k" : "",
+           c->used_k ? " used_k" : "", c->edges ? " edges" : "", c->lse ? " lse" : "", c->flags ? " invariant" : "");
 }

@@ -84,6 +84,21 @@ static int copies(const fl4__variant *v, int64_t D)
 enum { MOST_COPIES = 16 }; /* more are unrolled into more code than a tile's arithmetic */
 
 /*
+ * What is there beyond dense attention: rows' own windows, distances, biases that are on their way, numbers of pages. Fitted to
+ * 400 points drawn near the limit and compiled for sm_89.
+ */
+static int features_need(const fl4__variant *v, const fl4__problem *p)
+{
+  const int blocks = row_blocks(v), slice = v->value[SLICE], weave = v->value[WEAVE] ? 2 : 1;
+  int n = 0;
+  if (p->features & FL4__FEATURE_WINDOW) n += 6 * blocks;
+  if (p->features & FL4__FEATURE_ALIBI) n += 6 + blocks * slice / 32;
+  if (p->features & FL4__FEATURE_BIAS) n += (20 + blocks * slice / 8) * weave;
+  if (p->features & FL4__FEATURE_PAGED) n += 2 * blocks + copies(v, p->D);
+  return n;
+}
+
+/*
  * Registers of a thread: output, scores of a slice (of two, woven) and Q; half a key fragment, as they are read ahead; some
  * for each copy that it makes of a tile, whose addresses outlive the tile; and a rest. Fitted to 412 points drawn near the
  * limit and compiled for sm_89 and sm_90. Where a multiprocessor has 100 KB, as on an L4, nothing may spill: with 2 for a copy
@@ -100,7 +115,7 @@ static int registers_needed(const fl4__variant *v, const fl4__problem *p, const 
   /* What else is live where the parts of several blocks are merged; element by element, copies go through registers. */
   const int merging = v->value[SPLITS] > 1 ? 72 : 0, copy = p->aligned ? 2 : 12;
   const int rest = small_sm(device) ? copy * copies(v, D) + 66 + merging : copies(v, D) + 35;
-  return rows + v->value[SLICE] / 8 * weave + rest;
+  return rows + v->value[SLICE] / 8 * weave + rest + features_need(v, p);
 }
 
 static int registers_allowed(const fl4__variant *v, const fl4_device_info *device)
@@ -134,7 +149,8 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
 {
   const int bm = v->value[BM], bn = v->value[BN], warps = v->value[WARPS], groups = v->value[KGROUPS];
   const int slice = v->value[SLICE], splits = v->value[SPLITS], ctas = v->value[CTAS];
-  if (p->features & ~FEATURES) return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
+  if (p->features & ~FEATURES)
+    return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
   if (p->dtype == FL4_DTYPE_FP32)
     return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
   if (device->sm < 80) return fl4__because(why, "the GPU is sm_%d, needed is sm_80", device->sm);
@@ -215,11 +231,23 @@ static bool too_tall(const fl4__variant *v, const fl4__problem *p)
   return v->value[BM] >= 2 * fl4__max64(p->Sq, 1);
 }
 
+static void fewer_blocks(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  while (!fits(v, p, device) && v->value[CTAS] > 1) v->value[CTAS]--;
+}
+
+/* At most. */
+static int64_t keys_of_tile(const fl4__problem *p, int bm)
+{
+  if (!(p->features & FL4__FEATURE_WINDOW)) return p->Sk;
+  return fl4__min64(p->Sk, p->window_left + p->window_right + bm);
+}
+
 /*
  * 32 query rows a warp halve the shared memory reads for a product, and larger blocks the traffic with the L2 cache; but
  * the blocks must fill the machine: nearly one round of them, or two where a causal mask makes their lengths differ.
  */
-static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+static void choose_for(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   const choice *c = small_sm(device) ? small_choices : large_choices;
   while (c->width < padded(p->D) || (c->causal && p->mask != FL4_MASK_CAUSAL)) c++;
@@ -237,8 +265,8 @@ static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info
   /* The log-sum-exp of bf16 has sums of its own, which take the registers of scores. */
   if (exact_sum(p) && row_blocks(v) == 2 && v->value[SLICE] == 64) v->value[SLICE] = 32;
   /* Still not a block for each multiprocessor: several share the keys, if each has some tiles of them. */
-  if (!fits(v, p, device)) v->value[CTAS] = 1;
-  if (!fits(v, p, device)) take(v, c->narrow), v->value[CTAS] = 1;
+  fewer_blocks(v, p, device);
+  if (!fits(v, p, device)) take(v, c->narrow), fewer_blocks(v, p, device);
   while (!fits(v, p, device) && v->value[BN] > 16) { /* rows that are not aligned */
     v->value[BN] /= 2, v->value[WEAVE] = 0;
     v->value[SLICE] = (int)fl4__min64(v->value[SLICE], v->value[BN]);
@@ -247,9 +275,29 @@ static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info
   fl4__variant shared = *v;
   if (v->value[KGROUPS] > 1)
     while (shared.value[SPLITS] < 32 && 2 * blocks(p, v->value[BM]) * shared.value[SPLITS] <= sms &&
-           4 * shared.value[SPLITS] * v->value[BN] <= p->Sk)
+           4 * shared.value[SPLITS] * v->value[BN] <= keys_of_tile(p, v->value[BM]))
       shared.value[SPLITS] *= 2;
   if (fits(&shared, p, device)) *v = shared;
+}
+
+/*
+ * Where a row's bits must not depend on what else is in the batch, or on the device: what would be chosen for one sequence of
+ * 64 queries on a machine of one small multiprocessor. Blocks of many rows, then, whose keys are not divided. Row tiles and
+ * key tiles are counted from the beginning of a sequence and all rows of a block are of one, so that its bits depend on
+ * nothing but the sequence: its queries, its keys, its lengths.
+ */
+static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  if (!p->invariant) {
+    choose_for(v, p, device);
+    return;
+  }
+  fl4__problem one = *p;
+  fl4_device_info least = *device;
+  one.B = one.Hq = one.Hkv = 1, one.Sq = one.Sk = one.total_q = 64, one.lse = 1;
+  least.multiprocessors = 1, least.smem_per_sm = 100 << 10, least.smem_per_block = 99 << 10;
+  least.registers_per_sm = 65536;
+  choose_for(v, &one, &least);
 }
 
 /*

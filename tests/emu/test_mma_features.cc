@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fwd_mma beyond dense attention on the emulated GPU: each feature, and many of them together, by kernels of each kind. */
+#include <vector>
+
 #include "backend.h"
 #include "feature_rig.h"
 extern "C" {
 #include "fl4_test.h"
 }
 
-/* Small tiles: so that a few hundred keys are many of them. */
+/* Small tiles, so that a few keys are many of them. */
 static const char *const variants[] = {
     "fwd_mma:bm=64,bn=32,warps=4,stages=2,qreg=1,slice=16,weave=0,kgroups=1,splits=1,ctas=1",
     "fwd_mma:bm=32,bn=32,warps=2,stages=2,qreg=0,slice=16,weave=1,kgroups=1,splits=1,ctas=1",
     "fwd_mma:bm=32,bn=64,warps=4,stages=3,qreg=1,slice=32,weave=0,kgroups=2,splits=1,ctas=1",
     "fwd_mma:bm=16,bn=32,warps=2,stages=2,qreg=0,slice=16,weave=0,kgroups=2,splits=4,ctas=1",
     "fwd_mma:bm=64,bn=16,warps=2,stages=3,qreg=0,slice=16,weave=0,kgroups=1,splits=2,ctas=1",
-    "fwd_mma:bm=64,bn=32,warps=2,stages=4,qreg=1,slice=16,weave=1,kgroups=1,splits=2,ctas=1",
+    "fwd_mma:bm=64,bn=32,warps=2,stages=4,qreg=0,slice=16,weave=1,kgroups=1,splits=2,ctas=1",
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants };
 
-static void run(const char *variant, const feature_case &c)
+static void run(const char *variant, const feature_case &c, uint16_t *kept)
 {
   fl4_context_options o = FL4_CONTEXT_OPTIONS_INIT;
   fl4_context *ctx;
@@ -27,23 +29,81 @@ static void run(const char *variant, const feature_case &c)
   emu::options.seed = c.seed + 1;
   emu::options.copies = c.seed % 2 ? emu::Copies::early : emu::Copies::late;
   feature_describe(&c, text);
-  const bool right = feature_run(ctx, &c, nullptr, why);
-  ck_assert_msg(right, "%s: %s %s", text, variant, why);
+  const bool right = feature_run(ctx, &c, kept, why);
+  ck_assert_msg(right, "%s: %s %s", text, variant ? variant : "", why);
   fl4_context_destroy(&ctx);
 }
 
-enum { N_RANDOM = 60 };
-
 START_TEST(single)
 {
-  run(variants[_i % N_VARIANTS], feature_single(_i));
+  run(variants[_i % N_VARIANTS], feature_single(_i), nullptr);
 }
 END_TEST
 
+enum { N_RANDOM = 48 };
+
+/* Every third with rows that are not aligned, or further apart than they are long. */
 START_TEST(together)
 {
-  static const int D[] = {32, 16, 72};
-  run(variants[_i % N_VARIANTS], feature_random((uint64_t)_i + 1000, D[_i / N_VARIANTS % 3], 90, 150));
+  static const int D[] = {16, 32, 40}, pads[] = {0, 2, 8};
+  feature_case c = feature_random((uint64_t)_i + 1000, D[_i / N_VARIANTS % 3], 70, 120);
+  c.pad = pads[_i % 9 / 3], c.spare = _i % 4 == 3 ? 37 : 0;
+  run(variants[_i % N_VARIANTS], c, nullptr);
+}
+END_TEST
+
+/* Rows of 16, of which the sequences that have one query take the place of another's. */
+START_TEST(one_query)
+{
+  feature_case c = {};
+  c.B = 3, c.Hq = 7, c.Hkv = 1, c.Sq = 1, c.Sk = 1 + _i % 2 * 99, c.D = 32, c.mask = FL4_MASK_CAUSAL, c.lse = true;
+  c.page_size = 16, c.used_k = c.edges = true, c.sinks = _i % 4 > 1, c.seed = (uint64_t)_i;
+  run(variants[3], c, nullptr);
+}
+END_TEST
+
+/* Nothing to do: no key at all, no query of any sequence. */
+START_TEST(nothing)
+{
+  feature_case c = {};
+  c.B = 2, c.Hq = c.Hkv = 2, c.Sq = 20, c.Sk = 0, c.D = 32, c.lse = true, c.sinks = _i % 2;
+  if (_i > 1) c.used_k = c.ragged_q = true, c.mask = FL4_MASK_WINDOW, c.left = c.right = 3;
+  run(variants[_i % N_VARIANTS], c, nullptr);
+}
+END_TEST
+
+/* A sequence alone, and among others in a call that is made for more: the same bits. */
+static void alone_and_among(feature_case c, const char *variant)
+{
+  static const int ids[] = {11, 4, 8, 2};
+  const size_t n = (size_t)(c.Hq * c.Sq * c.D);
+  std::vector<uint16_t> alone(n, 1), among(n, 1);
+  c.ids = ids, c.flags = FL4_BATCH_INVARIANT;
+  c.B = 1;
+  run(variant, c, alone.data());
+  c.B = 4, c.spare = 90;
+  run(variant, c, among.data());
+  for (size_t i = 0; i < n; i++)
+    ck_assert_msg(alone[i] == among[i], "element %d of %d is %#x alone, %#x among others", (int)i, (int)n, alone[i],
+                  among[i]);
+}
+
+/* `spread`: scores rise, so that references move. */
+START_TEST(invariant)
+{
+  feature_case c = {};
+  c.Hq = 2, c.Hkv = 1, c.Sq = 80, c.Sk = 200, c.D = 32, c.dtype = FL4_DTYPE_BF16, c.seed = 5, c.spread = 6;
+  switch (_i) {
+  case 0: c.used_k = true; break;
+  case 1: c.ragged_q = c.ragged_k = true, c.mask = FL4_MASK_CAUSAL; break;
+  case 2: c.ragged_q = c.used_k = true, c.page_size = 16, c.mask = FL4_MASK_CAUSAL, c.sinks = true; break;
+  case 3:
+    c.ragged_q = c.ragged_k = c.alibi = true, c.softcap = 20, c.mask = FL4_MASK_WINDOW, c.left = 50;
+    c.right = 0;
+    break;
+  case 4: c.Sq = 1, c.used_k = true, c.page_size = 16; break;
+  }
+  alone_and_among(c, "fwd_mma");
 }
 END_TEST
 
@@ -55,6 +115,9 @@ static Suite *suite()
   tcase_set_timeout(t, 120);
   tcase_add_loop_test(t, single, 0, FEATURE_SINGLES);
   tcase_add_loop_test(t, together, 0, N_RANDOM);
+  tcase_add_loop_test(t, one_query, 0, 4);
+  tcase_add_loop_test(t, nothing, 0, 4);
+  tcase_add_loop_test(t, invariant, 0, 5);
   suite_add_tcase(s, t);
   return s;
 }
