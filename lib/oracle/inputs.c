@@ -95,13 +95,40 @@ static float lead(const maker *m)
   return c;
 }
 
+/* Whether a bias hides the key: one value in eight does, of bytes one in four. */
+static bool hidden(const maker *m, uint64_t row, int64_t j)
+{
+  const int lots = m->p->bias == 1 + FL4_BIAS_BOOL ? 2 : 1;
+  return (int)(next(row, ~(uint64_t)j) % 8) < lots;
+}
+
+/* Values of a bias hang on the place in it, which is 0 in the dimensions that it lacks. */
+static uint64_t bias_row_key(const maker *m, int64_t b, int64_t h, int64_t i)
+{
+  const int shared = m->p->bias_shared;
+  return row_key(m, BIAS, shared & 1 ? 0 : b, shared & 2 ? 0 : h, shared & 4 ? 0 : i);
+}
+
+/* The first of these keys from `start` on, and round, that a bias does not hide; `start` if it hides all. */
+static int64_t unhidden_key(const maker *m, int64_t b, int64_t h, int64_t i, fl4__key_range seen, int64_t start)
+{
+  const uint64_t row = bias_row_key(m, b, h, i);
+  const int64_t n = seen.end - seen.first;
+  for (int64_t k = 0; m->p->bias && k < n; k++) {
+    const int64_t j = seen.first + (start - seen.first + k) % n;
+    if (!hidden(m, row, m->p->bias_shared & 8 ? 0 : j)) return j;
+  }
+  return start;
+}
+
 /* Picked among the keys that the query sees. */
 static int64_t picked_key(const maker *m, int64_t b, int64_t h, int64_t i)
 {
   const fl4__sequence s = fl4__sequence_of(&m->call, &m->params, b);
   const fl4__key_range seen = fl4__keys_seen(&m->call, &m->params, &s, i);
   const int64_t n = seen.end - seen.first;
-  return seen.first + (int64_t)(row_key(m, Q, b, h, i) % (uint64_t)(n > 0 ? n : m->p->Sk));
+  const int64_t j = seen.first + (int64_t)(row_key(m, Q, b, h, i) % (uint64_t)(n > 0 ? n : m->p->Sk));
+  return unhidden_key(m, b, h, i, seen, j);
 }
 
 static void onehot_query(const maker *m, int64_t b, int64_t h, int64_t i, float *row)
@@ -243,20 +270,20 @@ static void fill_sinks(const maker *m, float *sinks)
   for (int64_t h = 0; h < m->p->Hq; h++) sinks[h] = 0.7f * (float)octaves + normal(row_key(m, SINKS, 0, h, 0), 0);
 }
 
-/* N(0, 1), and one value in eight hides its keys; of bytes one in four. */
+/* N(0, 1), but for what hides. */
 static void fill_bias(const maker *m, const fl4__placement *at, void *bias)
 {
   const int64_t *n = at->bias_size, rows = n[0] * n[1] * n[2];
   const int type = m->p->bias - 1;
 #pragma omp parallel for
   for (int64_t r = 0; r < rows; r++) {
-    const uint64_t key = row_key(m, BIAS, r / n[2] / n[1], r / n[2] % n[1], r % n[2]);
+    const uint64_t key = bias_row_key(m, r / n[2] / n[1], r / n[2] % n[1], r % n[2]);
     for (int64_t j = 0; j < n[3]; j++) {
-      const unsigned coin = (unsigned)next(key, ~(uint64_t)j) % 8;
+      const bool hides = hidden(m, key, j);
       if (type == FL4_BIAS_BOOL)
-        ((unsigned char *)bias)[r * n[3] + j] = coin > 1 ? (unsigned char)coin : 0;
+        ((unsigned char *)bias)[r * n[3] + j] = hides ? 0 : (unsigned char)(1 + j % 255); /* any byte but 0 shows */
       else
-        fl4__store(bias, type, r * n[3] + j, coin ? normal(key, j) : -INFINITY);
+        fl4__store(bias, type, r * n[3] + j, hides ? -INFINITY : normal(key, j));
     }
   }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets to check with: every feature, the grid that all kernels must pass, sizes at the limits, and demonstrations. */
+/* Sets to check with: every kind and feature, the grid that all kernels must pass, sizes at the limits, and demonstrations. */
 #include "shapes/sets.h"
 
 /* clang-format off */
@@ -34,6 +34,49 @@ static const fl4__shape smoke[] = {
   FL4__SHAPE("hq2sq128d64:scale=0.25"),
   /* several tiles in both directions */
   FL4__SHAPE("hq2sq384d64:causal:lse"),
+};
+
+static const fl4__shape features[] = {
+  /* windows */
+  FL4__SHAPE("b2hq4hkv2sq200d64:window=20,0:lse"),
+  FL4__SHAPE("hq4sq130sk300d64:bf16:window=-1,5"),
+  FL4__SHAPE("hq4sq300sk130d128:window=63,64"),
+  FL4__SHAPE("hq4hkv1sq1sk700d128:bf16:window=255,0"),
+  FL4__SHAPE("hq2sq333d80:bf16:window=0,0:odd"),
+  /* scores */
+  FL4__SHAPE("b2hq4hkv2sq130d64:bf16:causal:lse:softcap=30"),
+  FL4__SHAPE("hq4sq130d256:softcap=2.5"),
+  FL4__SHAPE("b2hq8sq130d64:causal:alibi"),
+  FL4__SHAPE("hq16hkv4sq70sk200d128:bf16:lse:alibi"),
+  FL4__SHAPE("b2hq8hkv2sq200d64:bf16:window=127,0:lse:sinks"),
+  FL4__SHAPE("hq4sq100sk60d64:causal:lse:sinks"),
+  /* biases, in each type, whole and shared */
+  FL4__SHAPE("b2hq4sq130d64:lse:bias=fp16"),
+  FL4__SHAPE("b2hq4hkv2sq130sk192d64:bf16:bias=bf16"),
+  FL4__SHAPE("b2hq4sq70sk300d128:causal:bias=fp32/hij"),
+  FL4__SHAPE("b3hq4sq70sk300d64:bf16:lse:bias=bool/bj"),
+  FL4__SHAPE("b2hq4sq99sk131d72:odd:bias=bool"),
+  FL4__SHAPE("b2hq4sq70sk128d64:bias=fp16/ij"),
+  FL4__SHAPE("b2hq4sq70sk128d64:bf16:bias=fp32/bhi"),
+  /* lengths */
+  FL4__SHAPE("b7hq4hkv2sq200d64:bf16:causal:lse:bshd:ragged"),
+  FL4__SHAPE("b7hq4hkv2sq90sk300d128:ragged"),
+  FL4__SHAPE("b5hq4sq200d64:packed:ragged=one"),
+  FL4__SHAPE("b3hq4sq128d64:bf16:causal:bshd:ragged=full"),
+  FL4__SHAPE("b9hq8hkv2sq1sk500d128:bf16:lse:lens"),
+  FL4__SHAPE("b5hq4hkv2sq70sk300d64:causal:ragged:lens"),
+  FL4__SHAPE("b5hq4sq99sk131d72:odd:ragged"),
+  /* pages, in both layouts, of sizes around a tile's */
+  FL4__SHAPE("b5hq8hkv2sq1sk500d128:bf16:bshd:lens:page=16"),
+  FL4__SHAPE("b3hq8hkv1sq4sk300d64:causal:lse:lens:page=64"),
+  FL4__SHAPE("b2hq4sq130sk300d64:bf16:causal:bshd:page=8"),
+  FL4__SHAPE("b5hq4hkv2sq130sk300d128:causal:lse:ragged:page=128"),
+  FL4__SHAPE("hq4sq70sk500d64:bf16:page=256"),
+  FL4__SHAPE("b2hq4sq9sk131d72:odd:lens=one:page=32"),
+  /* together */
+  FL4__SHAPE("b5hq8hkv2sq130sk300d64:bf16:window=100,0:lse:bshd:softcap=20:sinks:ragged:page=16"),
+  FL4__SHAPE("b3hq4hkv2sq70sk200d128:causal:lse:softcap=20:alibi:sinks:bias=fp16/bij:lens"),
+  FL4__SHAPE("b4hq8hkv2sq1sk700d64:bf16:lse:alibi:lens:page=32:invariant"),
 };
 
 #define PARITY_D(s, dtype)                                                                                             \
@@ -79,7 +122,9 @@ static const fl4__shape demo_host[] = {
 /* clang-format on */
 
 const fl4__shape_set fl4__smoke = FL4__SHAPE_SET(
-    "smoke", "every feature at least once, so small that a CPU and its fp64 oracle need seconds for all", smoke);
+    "smoke", "dense attention in all its kinds, so small that a CPU and its fp64 oracle need seconds for all", smoke);
+const fl4__shape_set fl4__features = FL4__SHAPE_SET(
+    "features", "windows, scores, biases, ragged batches and pages, each and together, as small as smoke", features);
 const fl4__shape_set fl4__parity = FL4__SHAPE_SET("parity", "the grid that every kernel must pass", parity);
 const fl4__shape_set fl4__extreme =
     FL4__SHAPE_SET("extreme", "sizes just off a tile, and offsets beyond 32 bits", extreme);

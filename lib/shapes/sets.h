@@ -19,7 +19,7 @@ typedef struct fl4__shape_set {
 /* For benchmarks. */
 extern const fl4__shape_set fl4__canonical, fl4__l4, fl4__prefill, fl4__stress, fl4__decode, fl4__models;
 /* For checks. */
-extern const fl4__shape_set fl4__smoke, fl4__parity, fl4__extreme, fl4__demo, fl4__demo_host;
+extern const fl4__shape_set fl4__smoke, fl4__features, fl4__parity, fl4__extreme, fl4__demo, fl4__demo_host;
 
 #define FL4__SHAPE_SET(name, what, shapes)                                                                             \
   {                                                                                                                    \

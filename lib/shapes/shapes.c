@@ -7,8 +7,8 @@
 #include "shapes/sets.h"
 
 static const fl4__shape_set *const sets[] = {
-    &fl4__canonical, &fl4__l4,     &fl4__prefill, &fl4__stress, &fl4__decode,    &fl4__models,
-    &fl4__smoke,     &fl4__parity, &fl4__extreme, &fl4__demo,   &fl4__demo_host,
+    &fl4__canonical, &fl4__l4,       &fl4__prefill, &fl4__stress,  &fl4__decode, &fl4__models,
+    &fl4__smoke,     &fl4__features, &fl4__parity,  &fl4__extreme, &fl4__demo,   &fl4__demo_host,
 };
 enum { N_SETS = sizeof sets / sizeof sets[0] };
 

@@ -271,7 +271,8 @@ START_TEST(other_builds_are_what_they_say)
 END_TEST
 
 static const char *const oracle_lines[] = {"hq4hkv2sq33sk41d40:causal:lse", "hq2sq20d16:bf16:bshd",
-                                           "hq2sq9d8:fp32:odd:lse"};
+                                           "hq2sq9d8:fp32:odd:lse", "b5hq4hkv2sq33sk41d24:ragged:lse:sinks",
+                                           "b3hq4hkv2sq9sk40d16:window=5,1:page=8:lens:lse"};
 
 START_TEST(an_oracle_is_judged_like_others)
 {

@@ -118,8 +118,9 @@ END_TEST
 static double ref[1 << 16], low[1 << 16];
 
 static const char *const onehot_lines[] = {
-    "b2hq4hkv2sq60sk300d8:bf16", "hq2sq200d64:causal", "hq2sq200d128:bf16:causal", "hq1sq70sk40d16:causal",
-    "hq2sq100d64:scale=2.5",     "hq1sq50d256:fp32",   "hq2sq100d64:window=20,3",  "b3hq2sq40sk100d64:lens"};
+    "b2hq4hkv2sq60sk300d8:bf16", "hq2sq200d64:causal",     "hq2sq200d128:bf16:causal",
+    "hq1sq70sk40d16:causal",     "hq2sq100d64:scale=2.5",  "hq1sq50d256:fp32",
+    "hq2sq100d64:window=20,3",   "b3hq2sq40sk100d64:lens", "hq2sq90d64:bias=bool"};
 
 START_TEST(onehot_picks_one_visible_key)
 {
@@ -139,7 +140,7 @@ START_TEST(onehot_picks_one_visible_key)
         int64_t best = 0;
         double first = -INFINITY, second = -INFINITY;
         for (int64_t j = window ? diagonal - p->window_left : 0; j < seen; j++) {
-          if (j < 0) continue;
+          if (j < 0 || (a.bias && !((const unsigned char *)a.bias)[(h * p->Sq + i) * p->Sk + j])) continue;
           const double s = score(&x, b, h, i, j);
           if (s > first)
             second = first, first = s, best = j;
@@ -555,7 +556,7 @@ static Suite *suite(void)
   tcase_add_test(t, placement_refuses);
   tcase_add_test(t, normal_is_normal_and_independent);
   tcase_add_test(t, peaked_is_normal_with_a_larger_query);
-  tcase_add_loop_test(t, onehot_picks_one_visible_key, 0, 8);
+  tcase_add_loop_test(t, onehot_picks_one_visible_key, 0, 9);
   tcase_add_test(t, large_scores_are_large);
   tcase_add_test(t, equal_scores_are_equal);
   tcase_add_test(t, sink_leads_by_ten);

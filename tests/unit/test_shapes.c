@@ -4,8 +4,8 @@
 
 #include "fl4_test.h"
 
-static const char *const names[] = {"canonical", "l4",     "prefill", "stress", "decode",   "models",
-                                    "smoke",     "parity", "extreme", "demo",   "demo-host"};
+static const char *const names[] = {"canonical", "l4",       "prefill", "stress",  "decode", "models",
+                                    "smoke",     "features", "parity",  "extreme", "demo",   "demo-host"};
 enum { N_SETS = sizeof names / sizeof names[0] };
 
 static fl4_problem parsed(const char *line)
@@ -104,6 +104,26 @@ START_TEST(grids_are_whole)
 }
 END_TEST
 
+/* Whatever a line may say beyond dense attention is said, and no line is dense. */
+START_TEST(features_are_all_there)
+{
+  bool window = false, softcap = false, alibi = false, sinks = false, packed = false, odd = false, invariant = false;
+  int biases = 0, shared = 0, ragged = 0, lens = 0, pages = 0;
+  for (size_t i = 0; i < fl4_shapes_count("features"); i++) {
+    const fl4_problem p = parsed(fl4_shapes_line("features", i));
+    const bool window_here = p.mask == FL4_MASK_WINDOW;
+    ck_assert(window_here || p.softcap > 0 || p.alibi || p.sinks || p.bias || p.ragged || p.lens || p.page_size);
+    window |= window_here, softcap |= p.softcap > 0, alibi |= p.alibi, sinks |= p.sinks, invariant |= p.flags != 0;
+    packed |= p.layout == FL4_LAYOUT_PACKED, odd |= p.layout == FL4_LAYOUT_ODD;
+    biases |= p.bias ? 1 << p.bias : 0, shared |= p.bias_shared, ragged |= 1 << p.ragged, lens |= 1 << p.lens;
+    pages |= p.page_size;
+  }
+  ck_assert(window && softcap && alibi && sinks && packed && odd && invariant);
+  ck_assert(biases == 30 && shared == 15 && ragged == 15 && (lens & 11) == 11);
+  ck_assert_int_eq(pages, 8 | 16 | 32 | 64 | 128 | 256);
+}
+END_TEST
+
 /* Each length has its B × H; with the number of problems, each combination is there. */
 START_TEST(prefill_is_the_grid)
 {
@@ -180,6 +200,7 @@ static Suite *make_suite(void)
   tcase_add_loop_test(c, lines_are_canonical, 0, N_SETS);
   tcase_add_test(c, canonical_is_the_three);
   tcase_add_test(c, grids_are_whole);
+  tcase_add_test(c, features_are_all_there);
   tcase_add_test(c, prefill_is_the_grid);
   tcase_add_test(c, stress_is_long);
   tcase_add_test(c, decode_has_one_query);

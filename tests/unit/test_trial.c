@@ -52,8 +52,16 @@ static fl4_check_result judged(const setup *s, const fl4__reference *reference)
   return r;
 }
 
-static const char *const lines[] = {"hq4hkv2sq33sk41d40:causal:lse", "b2hq2sq20d16:bf16:bshd",
-                                    "hq2sq30d24:fp32:packed:lse", "hq3sq17sk9d8:odd", "b0hq2sq5d16:lse"};
+static const char *const lines[] = {"hq4hkv2sq33sk41d40:causal:lse",
+                                    "b2hq2sq20d16:bf16:bshd",
+                                    "hq2sq30d24:fp32:packed:lse",
+                                    "hq3sq17sk9d8:odd",
+                                    "b5hq4hkv2sq33sk41d24:ragged:lse",
+                                    "b5hq2sq20d16:bf16:packed:ragged=one:causal",
+                                    "b3hq4hkv2sq9sk70d16:page=16:lens:sinks:alibi:lse",
+                                    "b5hq2sq20sk60d16:ragged:page=8:window=9,2",
+                                    "b2hq4hkv2sq9sk70d16:bias=fp16/ij:lse",
+                                    "b0hq2sq5d16:lse"};
 enum { LINES = sizeof lines / sizeof *lines };
 
 /* ---------------------------------------------------------------- data */
@@ -161,7 +169,9 @@ START_TEST(right_passes_from_every_copy)
     const fl4_check_result r = judged(&s, reference);
     ck_assert_msg(r.passed && r.finite && r.accurate && r.lse_accurate && r.canaries, "copy %d of %s", copy, lines[_i]);
     ck_assert_str_eq(r.oracle, "fp64");
-    ck_assert_int_eq(r.rows_checked, s.trial.problem.B * s.trial.problem.Hq * s.trial.problem.Sq);
+    int64_t rows = 0;
+    for (int64_t b = 0; b < s.trial.problem.B; b++) rows += fl4__problem_lengths(&s.trial.problem, b).queries;
+    ck_assert_int_eq(r.rows_checked, s.trial.problem.Hq * rows);
   }
   fl4__reference_close(reference);
   end(&s);
@@ -175,6 +185,40 @@ START_TEST(untouched_output_is_wrong)
   ck_assert_fl4(fl4__reference_open(&s.trial, FL4_ORACLE_FP64, &reference));
   const fl4_check_result r = judged(&s, reference);
   ck_assert(!r.passed && !r.finite && r.canaries);
+  fl4__reference_close(reference);
+  end(&s);
+}
+END_TEST
+
+/* A row of a ragged sequence, and its LSE, are where the call says. */
+START_TEST(one_ragged_element_is_found)
+{
+  setup s = make("b5hq4hkv2sq33sk41d24:ragged:lse", 7, 1);
+  fl4__reference *reference;
+  ck_assert_fl4(fl4__reference_open(&s.trial, FL4_ORACLE_AUTO, &reference));
+  run(&s, 0);
+  const fl4_attention_args args = fl4__trial_args(&s.trial, 0, &s.output);
+  int64_t b = 1;
+  while (args.cu_seqlens_q[b + 1] - args.cu_seqlens_q[b] < 4) b++;
+  const int64_t row = args.cu_seqlens_q[b] + 3, rows = args.total_q;
+  uint16_t *o = (uint16_t *)args.o + 2 * args.o_stride[1] + row * args.o_stride[2] + 5;
+  const uint16_t old = *o;
+  fl4__store(o, FL4_DTYPE_FP16, 0, fl4__load(o, FL4_DTYPE_FP16, 0) + 1);
+  fl4_check_result r = judged(&s, reference);
+  ck_assert(!r.passed && !r.accurate && r.finite && r.canaries && r.lse_accurate);
+  ck_assert(r.worst[0] == b && r.worst[1] == 2 && r.worst[2] == 3 && r.worst[3] == 5);
+  *o = old;
+
+  float *lse = args.lse + 2 * rows + row;
+  const float old_lse = *lse;
+  *lse += 0.1f;
+  r = judged(&s, reference);
+  ck_assert(!r.passed && !r.lse_accurate && r.accurate);
+  *lse = old_lse;
+  ck_assert(judged(&s, reference).passed);
+  args.lse[4 * rows] = 0; /* behind the last row that there is */
+  r = judged(&s, reference);
+  ck_assert(!r.passed && !r.canaries && r.accurate);
   fl4__reference_close(reference);
   end(&s);
 }
@@ -326,6 +370,7 @@ static Suite *suite(void)
   tcase_add_loop_test(t, right_passes_from_every_copy, 0, LINES);
   tcase_add_loop_test(t, untouched_output_is_wrong, 0, LINES - 1);
   tcase_add_test(t, one_element_is_found);
+  tcase_add_test(t, one_ragged_element_is_found);
   tcase_add_test(t, a_reference_serves_other_trials);
   tcase_add_test(t, long_problems_are_sampled);
   tcase_add_test(t, cublas_needs_a_gpu);
