@@ -141,6 +141,24 @@ public:
     return info;
   }
 
+  /** Puts partial results together, fl4_merge_states(). */
+  void merge_states(const fl4_merge_states_args &args, fl4_stream stream = nullptr)
+  {
+    check_status(fl4_merge_states(get(), &args, stream));
+  }
+
+  /** Compiles ahead for merge_states(), fl4_merge_states_prepare(). */
+  void prepare(const fl4_merge_states_args &args) { check_status(fl4_merge_states_prepare(get(), &args)); }
+
+  /** Appends keys and values to a cache, fl4_kv_append(). */
+  void kv_append(const fl4_kv_append_args &args, fl4_stream stream = nullptr)
+  {
+    check_status(fl4_kv_append(get(), &args, stream));
+  }
+
+  /** Compiles ahead for kv_append(), fl4_kv_append_prepare(). */
+  void prepare(const fl4_kv_append_args &args) { check_status(fl4_kv_append_prepare(get(), &args)); }
+
   /** Is the forward right on this device? fl4_check(). A mismatch is a result, not an error. */
   fl4_check_result check(const fl4_problem &problem, const fl4_check_options *options = nullptr)
   {

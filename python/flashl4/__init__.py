@@ -18,7 +18,7 @@ import ctypes
 import math
 from types import SimpleNamespace
 
-from . import _api, _bench, _tune
+from . import _api, _bench, _serving, _tune
 from ._api import lib as _lib
 from ._bench import BenchResult, Contender, Health, Limits, Progress, bench
 from ._common import Error, choice, encoded, parse_problem, values
@@ -179,6 +179,38 @@ class Context:
         args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse), features)
         _check(_lib.fl4_attention_workspace_size(self._live(), ctypes.byref(args), ctypes.byref(size)))
         return size.value
+
+    def merge_states(self, parts, parts_lse, out=None, lse=False, stream=None):
+        """Puts results of the same queries over different keys together: what all keys at once would give.
+
+        `parts` and `parts_lse` are lists of forward()'s outputs and log-sum-exps, of equal strides; parts may be float32
+        where `out` is not. Returns the output, or (output, lse) if `lse` is true or a tensor. `out` may be a part.
+        """
+        if out is None:
+            out = like(parts[0]) if isinstance(parts, (list, tuple)) and parts else None
+        lse = _lse_tensor(out, lse)
+        args = _serving.merge_args(parts, parts_lse, out, lse, self._here())
+        if stream is None:
+            stream = current_stream(out)
+        _check(_lib.fl4_merge_states(self._live(), ctypes.byref(args), stream))
+        return out if lse is None else (out, lse)
+
+    def kv_append(self, k_new, v_new, k, v, stream=None, **more):
+        """Writes new keys and values, [B, Hkv, new, D], behind those of a cache, as fl4_kv_append_args describes it.
+
+        The cache is [B, Hkv, Sk, D], or pages as forward() takes them. Tensors are on the context's device:
+
+        seqused_k        int32 [B]: keys that are there already; None: none
+        seqused_k_after  int32 [B]: becomes how many there are then
+        cu_seqlens_new   int32 [B + 1]: new rows are ragged, [Hkv, rows, D]; `max_new` is the greatest number
+        block_table      int32 [B, columns]: k and v are pools of pages; `max_k` if it is less than all columns
+        rotary           "halves" or "pairs", with `cos` and `sin`, float32 [positions, half of the elements that turn]
+        q, q_out         queries of the same tokens, turned too; q_out may be q
+        """
+        args = _serving.append_args(k_new, v_new, k, v, self._here(), **more)
+        if stream is None:
+            stream = current_stream(k)
+        _check(_lib.fl4_kv_append(self._live(), ctypes.byref(args), stream))
 
     def check(self, problem, inputs="normal", seed=0, timed_calls=0, oracle="auto"):
         """Runs a problem line, "b2hq8sq1024d64:bf16:causal", and compares it with an oracle."""

@@ -19,6 +19,7 @@ STATUS = {
 DTYPES = ("float16", "bfloat16", "float32")  # fl4_dtype
 MASKS = ("none", "causal", "window")  # fl4_mask
 BIASES = ("float16", "bfloat16", "float32", "bool")  # fl4_bias_type
+ROTARIES = ("none", "halves", "pairs")  # fl4_rotary
 LENGTHS = ("all", "drawn", "full", "one")  # fl4_lengths
 LAYOUTS = ("bhsd", "bshd", "packed", "odd")  # fl4_layout
 DEVICE_KINDS = ("host", "cuda", "emu")  # fl4_device_kind
@@ -107,6 +108,29 @@ class AttentionArgs(Struct):
         ("page_size", c_int32), ("cu_seqlens_q", c_void_p), ("cu_seqlens_k", c_void_p), ("seqused_k", c_void_p),
         ("block_table", c_void_p), ("block_table_stride", c_int64), ("n_pages", c_int64), ("total_q", c_int64),
         ("total_k", c_int64),
+    ]  # fmt: skip
+
+
+class MergeStatesArgs(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("dtype", c_int32), ("parts_fp32", c_int32), ("n", c_int64), ("B", c_int64),
+        ("Hq", c_int64), ("Sq", c_int64), ("D", c_int64), ("parts", c_void_p), ("parts_lse", c_void_p),
+        ("parts_list", POINTER(c_void_p)), ("parts_lse_list", POINTER(c_void_p)), ("o", c_void_p), ("lse", c_void_p),
+        ("parts_stride", c_int64 * 4), ("parts_lse_stride", c_int64 * 4), ("o_stride", c_int64 * 3),
+        ("lse_stride", c_int64 * 3), ("reserved", c_uint64 * 4),
+    ]  # fmt: skip
+
+
+class KvAppendArgs(Struct):
+    _fields_ = [
+        ("struct_size", c_size_t), ("dtype", c_int32), ("rotary", c_int32), ("B", c_int64), ("Hq", c_int64),
+        ("Hkv", c_int64), ("Sn", c_int64), ("Sk", c_int64), ("D", c_int64), ("k_new", c_void_p), ("v_new", c_void_p),
+        ("k", c_void_p), ("v", c_void_p), ("q", c_void_p), ("q_out", c_void_p), ("k_new_stride", c_int64 * 3),
+        ("v_new_stride", c_int64 * 3), ("k_stride", c_int64 * 3), ("v_stride", c_int64 * 3), ("q_stride", c_int64 * 3),
+        ("q_out_stride", c_int64 * 3), ("seqused_k", c_void_p), ("seqused_k_after", c_void_p),
+        ("cu_seqlens_new", c_void_p), ("block_table", c_void_p), ("rotary_cos", c_void_p), ("rotary_sin", c_void_p),
+        ("rotary_dim", c_int64), ("max_position", c_int64), ("total_new", c_int64), ("block_table_stride", c_int64),
+        ("n_pages", c_int64), ("page_size", c_int32), ("reserved0", c_uint32), ("reserved", c_uint64 * 4),
     ]  # fmt: skip
 
 
@@ -309,6 +333,8 @@ STRUCTS = {
     "fl4_cache_info": CacheInfo,
     "fl4_problem": Problem,
     "fl4_attention_args": AttentionArgs,
+    "fl4_merge_states_args": MergeStatesArgs,
+    "fl4_kv_append_args": KvAppendArgs,
     "fl4_plan_info": PlanInfo,
     "fl4_check_options": CheckOptions,
     "fl4_check_result": CheckResult,
@@ -353,6 +379,10 @@ FUNCTIONS = {
     "fl4_attention_prepare": (status, [context, POINTER(AttentionArgs)]),
     "fl4_attention_workspace_size": (status, [context, POINTER(AttentionArgs), POINTER(c_size_t)]),
     "fl4_attention_plan_info": (status, [context, POINTER(AttentionArgs), POINTER(PlanInfo)]),
+    "fl4_merge_states": (status, [context, POINTER(MergeStatesArgs), stream]),
+    "fl4_merge_states_prepare": (status, [context, POINTER(MergeStatesArgs)]),
+    "fl4_kv_append": (status, [context, POINTER(KvAppendArgs), stream]),
+    "fl4_kv_append_prepare": (status, [context, POINTER(KvAppendArgs)]),
     "fl4_oracle_fp64": (status, [POINTER(AttentionArgs), rows, c_int64, doubles, doubles, doubles]),
     "fl4_oracle_cublas": (status, [context, POINTER(AttentionArgs), c_void_p, c_void_p, c_void_p, stream]),
     "fl4_inputs_name": (c_char_p, [c_int]),

@@ -36,6 +36,47 @@ static void contexts()
   expect_thrown(FL4_INVALID_ARGUMENT, "toaster", [] { fl4::context no("toaster"); });
 }
 
+/* Two tokens appended to a cache, a query over each of them alone, and what both make together: all keys at once. */
+static void serving()
+{
+  fl4::context ctx("host");
+  const float tokens[16] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7, 6, 5, 4, 3, 2, 1};
+  float keys[24] = {}, values[24] = {}, parts[16] = {}, lse[2] = {}, o[8] = {}, all[8] = {}, all_lse = 0, one_lse = 1;
+  fl4_kv_append_args append = FL4_KV_APPEND_ARGS_INIT;
+  append.dtype = FL4_DTYPE_FP32, append.B = 1, append.Hkv = 1, append.Sn = 2, append.Sk = 3, append.D = 8;
+  append.k_new = append.v_new = tokens, append.k = keys, append.v = values;
+  ctx.prepare(append);
+  ctx.kv_append(append);
+  expect(!std::memcmp(keys, tokens, sizeof tokens) && !std::memcmp(values, tokens, sizeof tokens), "tokens in a cache");
+
+  fl4_attention_args args = FL4_ATTENTION_ARGS_INIT;
+  args.dtype = FL4_DTYPE_FP32, args.B = args.Hq = args.Hkv = args.Sq = 1, args.D = 8;
+  args.q = tokens, args.k = keys, args.v = values;
+  args.Sk = 2, args.o = all, args.lse = &all_lse;
+  ctx.forward(args);
+  args.Sk = 1;
+  for (int i = 0; i < 2; i++) {
+    args.k = keys + 8 * i, args.v = values + 8 * i, args.o = parts + 8 * i, args.lse = lse + i;
+    ctx.forward(args);
+  }
+  fl4_merge_states_args merge = FL4_MERGE_STATES_ARGS_INIT;
+  merge.dtype = FL4_DTYPE_FP32, merge.n = 2, merge.B = merge.Hq = merge.Sq = 1, merge.D = 8;
+  merge.parts = parts, merge.parts_lse = lse, merge.o = o, merge.lse = &one_lse;
+  ctx.prepare(merge);
+  ctx.merge_states(merge);
+  bool same = std::fabs(one_lse - all_lse) < 1e-5f;
+  for (int d = 0; d < 8; d++) same = same && std::fabs(o[d] - all[d]) < 1e-5f;
+  expect(same, "parts together are the whole");
+  merge.n = 0;
+  expect_thrown(FL4_INVALID_ARGUMENT, "fl4_merge_states_args.n", [&] { ctx.merge_states(merge); });
+  append.D = 7;
+  expect_thrown(FL4_INVALID_ARGUMENT, "fl4_kv_append_args.D", [&] { ctx.kv_append(append); });
+
+  fl4_problem problem = fl4::parse_problem("b3hq2sq9d16:bf16:window=3,0:sinks:ragged:page=8");
+  expect(fl4::format_problem(problem) == "b3hq2sq9d16:bf16:window=3,0:sinks:ragged:page=8", "features go both ways");
+  expect(ctx.check(problem).passed, "the check of features passes");
+}
+
 static void samples()
 {
   std::vector<double> base, slow;
@@ -119,7 +160,8 @@ static void tuning()
   bool called = false;
   options.progress = stop_after_two, options.progress_user = &called;
   const fl4::tune_report some = ctx.tune(problem, &options);
-  expect(called && some.stop == FL4_TUNE_STOP_CANCELLED && some.tried.size() == 2, "what was tried when cancelled holds");
+  expect(called && some.stop == FL4_TUNE_STOP_CANCELLED && some.tried.size() == 2,
+         "what was tried when cancelled holds");
   options.family = "toaster";
   expect_thrown(FL4_INVALID_ARGUMENT, "toaster", [&] { ctx.tune(problem, &options); });
 }
@@ -127,6 +169,7 @@ static void tuning()
 int main()
 {
   contexts();
+  serving();
   samples();
   benchmarks();
   tuning();

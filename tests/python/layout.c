@@ -91,6 +91,67 @@ static void problems(void)
   FIELD(fl4_problem, reserved1);
 }
 
+static void serving(void)
+{
+  STRUCT(fl4_merge_states_args);
+  FIELD(fl4_merge_states_args, struct_size);
+  FIELD(fl4_merge_states_args, dtype);
+  FIELD(fl4_merge_states_args, parts_fp32);
+  FIELD(fl4_merge_states_args, n);
+  FIELD(fl4_merge_states_args, B);
+  FIELD(fl4_merge_states_args, Hq);
+  FIELD(fl4_merge_states_args, Sq);
+  FIELD(fl4_merge_states_args, D);
+  FIELD(fl4_merge_states_args, parts);
+  FIELD(fl4_merge_states_args, parts_lse);
+  FIELD(fl4_merge_states_args, parts_list);
+  FIELD(fl4_merge_states_args, parts_lse_list);
+  FIELD(fl4_merge_states_args, o);
+  FIELD(fl4_merge_states_args, lse);
+  FIELD(fl4_merge_states_args, parts_stride);
+  FIELD(fl4_merge_states_args, parts_lse_stride);
+  FIELD(fl4_merge_states_args, o_stride);
+  FIELD(fl4_merge_states_args, lse_stride);
+  FIELD(fl4_merge_states_args, reserved);
+
+  STRUCT(fl4_kv_append_args);
+  FIELD(fl4_kv_append_args, struct_size);
+  FIELD(fl4_kv_append_args, dtype);
+  FIELD(fl4_kv_append_args, rotary);
+  FIELD(fl4_kv_append_args, B);
+  FIELD(fl4_kv_append_args, Hq);
+  FIELD(fl4_kv_append_args, Hkv);
+  FIELD(fl4_kv_append_args, Sn);
+  FIELD(fl4_kv_append_args, Sk);
+  FIELD(fl4_kv_append_args, D);
+  FIELD(fl4_kv_append_args, k_new);
+  FIELD(fl4_kv_append_args, v_new);
+  FIELD(fl4_kv_append_args, k);
+  FIELD(fl4_kv_append_args, v);
+  FIELD(fl4_kv_append_args, q);
+  FIELD(fl4_kv_append_args, q_out);
+  FIELD(fl4_kv_append_args, k_new_stride);
+  FIELD(fl4_kv_append_args, v_new_stride);
+  FIELD(fl4_kv_append_args, k_stride);
+  FIELD(fl4_kv_append_args, v_stride);
+  FIELD(fl4_kv_append_args, q_stride);
+  FIELD(fl4_kv_append_args, q_out_stride);
+  FIELD(fl4_kv_append_args, seqused_k);
+  FIELD(fl4_kv_append_args, seqused_k_after);
+  FIELD(fl4_kv_append_args, cu_seqlens_new);
+  FIELD(fl4_kv_append_args, block_table);
+  FIELD(fl4_kv_append_args, rotary_cos);
+  FIELD(fl4_kv_append_args, rotary_sin);
+  FIELD(fl4_kv_append_args, rotary_dim);
+  FIELD(fl4_kv_append_args, max_position);
+  FIELD(fl4_kv_append_args, total_new);
+  FIELD(fl4_kv_append_args, block_table_stride);
+  FIELD(fl4_kv_append_args, n_pages);
+  FIELD(fl4_kv_append_args, page_size);
+  FIELD(fl4_kv_append_args, reserved0);
+  FIELD(fl4_kv_append_args, reserved);
+}
+
 static void attention(void)
 {
   STRUCT(fl4_attention_args);
@@ -517,6 +578,9 @@ static void constants(void)
   VALUE(FL4_BIAS_BF16);
   VALUE(FL4_BIAS_FP32);
   VALUE(FL4_BIAS_BOOL);
+  VALUE(FL4_ROTARY_NONE);
+  VALUE(FL4_ROTARY_HALVES);
+  VALUE(FL4_ROTARY_PAIRS);
   VALUE(FL4_LENGTHS_ALL);
   VALUE(FL4_LENGTHS_DRAWN);
   VALUE(FL4_LENGTHS_FULL);
@@ -529,6 +593,7 @@ int main(void)
   contexts();
   problems();
   attention();
+  serving();
   checks();
   statistics();
   benchmarks();

@@ -79,7 +79,7 @@ class Layout(unittest.TestCase):
         mine.update({f"FL4_{name}": value for value, name in _api.STATUS.items()})
         mine.update({f"FL4_DTYPE_{s.upper()}": _api.DTYPES.index(name) for s, name in short.items()})
         mine.update({f"FL4_BIAS_{s.upper()}": _api.BIASES.index(name) for s, name in short.items()})
-        for prefix, names in (("MASK", _api.MASKS), ("LENGTHS", _api.LENGTHS), ("LAYOUT", _api.LAYOUTS), ("DEVICE", _api.DEVICE_KINDS),
+        for prefix, names in (("MASK", _api.MASKS), ("LENGTHS", _api.LENGTHS), ("ROTARY", _api.ROTARIES), ("LAYOUT", _api.LAYOUTS), ("DEVICE", _api.DEVICE_KINDS),
                               ("KERNEL", _api.ORIGINS), ("INPUTS", _api.INPUTS), ("ORACLE", _api.ORACLES),
                               ("VERDICT", _api.VERDICTS), ("BENCH", _api.BENCH_MODES),
                               ("CONTENDER", _api.CONTENDER_KINDS),
@@ -248,6 +248,98 @@ class Host(unittest.TestCase):
         used = numpy.full(B, Sk, numpy.int32)
         o = self.ctx.forward(rows(q), *views, block_table=table, seqused_k=used, cu_seqlens_q=cu[0], max_q=Sq)
         self.assertLess(abs(o - rows(dense)).max(), 1e-5)
+
+    @unittest.skipUnless(numpy, "numpy is not installed")
+    def test_merge_states(self):
+        random = numpy.random.default_rng(6)
+        B, H, Sq, Sk, D = 2, 3, 4, 21, 8
+        q, k, v = (random.standard_normal((B, H, S, D)).astype(numpy.float32) for S in (Sq, Sk, Sk))
+        whole, whole_lse = self.ctx.forward(q, k, v, lse=True)
+        pieces = [self.ctx.forward(q, k[:, :, part], v[:, :, part], lse=True)
+                  for part in (slice(0, 5), slice(5, 20), slice(20, 21))]  # fmt: skip
+        parts, lses = zip(*pieces)
+        o, lse = self.ctx.merge_states(parts, lses, lse=True)
+        self.assertLess(abs(o - whole).max(), 1e-5)
+        self.assertLess(abs(lse - whole_lse).max(), 1e-5)
+        # Ragged results, in half precision, of parts in fp32; and into a part.
+        half = numpy.empty((H, B * Sq, D), numpy.float16)
+        rows = [numpy.concatenate(list(t), 1) for t in parts], [numpy.concatenate(list(t), 1) for t in lses]
+        self.assertIs(self.ctx.merge_states(*rows, out=half), half)
+        self.assertLess(abs(half - numpy.concatenate(list(whole), 1)).max(), 2e-3)
+        self.ctx.merge_states(parts, lses, out=parts[0], lse=lses[0])
+        self.assertTrue((parts[0] == o).all() and (lses[0] == lse).all())
+        for error, words, call in (
+            (TypeError, "parts, parts_lse: must be lists", lambda: self.ctx.merge_states(o, lse, out=o)),
+            (TypeError, "parts, parts_lse: must be lists", lambda: self.ctx.merge_states([], [], out=o)),
+            (ValueError, "parts_lse: has 2 tensors, must have 3", lambda: self.ctx.merge_states(parts, lses[:2])),
+            (ValueError, "parts[1]: shape is", lambda: self.ctx.merge_states([o, o[:1]], [lse, lse])),
+            (ValueError, "parts_lse[0]: shape is", lambda: self.ctx.merge_states([o], [lse[:1]])),
+            (TypeError, "parts[0]: dtype is float16, must be float32", lambda: self.ctx.merge_states([half], [lse], out=o)),
+            (TypeError, "parts_lse[0]: dtype is float16", lambda: self.ctx.merge_states([o], [lse.astype("float16")])),
+            (ValueError, "strides are not those of parts[0]",
+             lambda: self.ctx.merge_states([o, o.transpose(1, 0, 2, 3).copy().transpose(1, 0, 2, 3)], [lse, lse])),
+            (ValueError, "out: has 2 dimensions", lambda: self.ctx.merge_states([o], [lse], out=o[0, 0])),
+        ):  # fmt: skip
+            with self.subTest(words), self.assertRaisesRegex(error, re.escape(words)):
+                call()
+
+    @unittest.skipUnless(numpy, "numpy is not installed")
+    def test_kv_append(self):
+        random = numpy.random.default_rng(7)
+        B, H, D, Sk = 2, 3, 8, 24
+        k_new, v_new = (random.standard_normal((B, H, 5, D)).astype(numpy.float32) for _ in range(2))
+        k, v = numpy.zeros((2, B, H, Sk, D), numpy.float32)
+        used, after = numpy.array([0, 7], numpy.int32), numpy.zeros(2, numpy.int32)
+        self.ctx.kv_append(k_new, v_new, k, v, seqused_k=used, seqused_k_after=after)
+        self.assertEqual(after.tolist(), [5, 12])
+        for b in range(B):
+            self.assertTrue((k[b, :, used[b] : after[b]] == k_new[b]).all())
+            self.assertTrue((v[b, :, used[b] : after[b]] == v_new[b]).all())
+        self.assertEqual(numpy.count_nonzero(k), k_new.size)
+
+        # Ragged rows of 1 and 4 tokens into pages.
+        pools = numpy.zeros((2, 9, 8, H, D), numpy.float32)
+        views = pools.transpose(0, 1, 3, 2, 4)
+        table, cu = numpy.array([[4, 2, 0], [8, 1, 3]], numpy.int32), numpy.array([0, 1, 5], numpy.int32)
+        rows = [numpy.concatenate([t[0][:, :1], t[1][:, :4]], 1) for t in (k_new, v_new)]
+        self.ctx.kv_append(*rows, *views, seqused_k=used, cu_seqlens_new=cu, max_new=4, block_table=table)
+        self.assertTrue((pools[0, 4, 0] == k_new[0, :, 0]).all() and (pools[1, 8, 7] == v_new[1, :, 0]).all())
+        self.assertTrue((pools[0, 1, :3] == k_new[1, :, 1:4].transpose(1, 0, 2)).all())
+        self.assertEqual(numpy.count_nonzero(pools[0]), 5 * H * D)
+
+        # Keys and queries turned by their position, pairs of neighbours.
+        angle = numpy.arange(30)[:, None] * numpy.array([0.5, 0.25, 0.125])
+        cos, sin = numpy.cos(angle).astype(numpy.float32), numpy.sin(angle).astype(numpy.float32)
+        q, turned = k_new + 0, k_new * 0
+        turn = {"rotary": "pairs", "cos": cos, "sin": sin}
+        self.ctx.kv_append(k_new, v_new, k, v, seqused_k=used, q=q, q_out=turned, **turn)
+        c, s = (t[used[1] : used[1] + 5] for t in (cos, sin))
+        x, y = k_new[1, :, :, 0:6:2], k_new[1, :, :, 1:6:2]
+        for found in (k[1, :, 7:12], turned[1]):
+            self.assertLess(abs(found[..., 0:6:2] - (x * c - y * s)).max(), 1e-5)
+            self.assertLess(abs(found[..., 1:6:2] - (x * s + y * c)).max(), 1e-5)
+            self.assertTrue((found[..., 6:] == k_new[1, :, :, 6:]).all())
+
+        def refused(k_new=k_new, v_new=v_new, k=k, v=v, **more):
+            return lambda: self.ctx.kv_append(k_new, v_new, k, v, **more)
+
+        for error, words, call in (
+            (ValueError, "v_new: shape is", refused(v_new=v_new[:1])),
+            (ValueError, "k: shape is", refused(k=k[:1], v=v[:1])),
+            (ValueError, "v: shape is", refused(v=v[:, :1])),
+            (TypeError, "k: dtype is float16, must be float32", refused(k=k.astype("float16"))),
+            (ValueError, "k_new: has 4 dimensions, must have 3", refused(cu_seqlens_new=cu, max_new=4)),
+            (ValueError, "max_new: is None, must be the greatest length, since cu_seqlens_new",
+             refused(*rows, cu_seqlens_new=cu)),
+            (ValueError, "seqused_k: shape is [3], must be [2]", refused(seqused_k=cu)),
+            (ValueError, "cos: shape is [2], must be ['any', 'any']", refused(rotary="halves", cos=cos[0, :2], sin=sin)),
+            (ValueError, "sin: shape is [29, 3], must be [30, 3]", refused(rotary="halves", cos=cos, sin=sin[1:])),
+            (ValueError, "rotary, cos, sin: must all be given", refused(cos=cos, sin=sin)),
+            (ValueError, "rotary: is 'sideways', must be one of none, halves, pairs", refused(rotary="sideways")),
+            (flashl4.Error, "fl4_kv_append_args.q: is set", refused(q=q)),
+        ):  # fmt: skip
+            with self.subTest(words), self.assertRaisesRegex(error, re.escape(words)):
+                call()
 
     @unittest.skipUnless(numpy, "numpy is not installed")
     def test_features_refused(self):
