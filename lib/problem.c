@@ -174,6 +174,10 @@ static fl4_status take_scores(const fl4_attention_args *a, double scale, fl4__pr
     problem->features |= FL4__FEATURE_SOFTCAP;
     params->scale_log2 = (float)(scale / (double)a->softcap);
     params->softcap_log2 = (float)((double)a->softcap * log2_e);
+    if (!isfinite(params->scale_log2) || !isfinite(params->softcap_log2))
+      return fl4__fail(FL4_INVALID_ARGUMENT,
+                       ARGS ".softcap: is %g, must be such that softcap / ln 2 and scale / softcap are finite in fp32",
+                       (double)a->softcap);
   }
   if (a->alibi_slopes) {
     problem->features |= FL4__FEATURE_ALIBI;
@@ -190,6 +194,7 @@ static fl4_status take_bias(const fl4_attention_args *a, fl4__problem *problem, 
   if (a->bias_type < FL4_BIAS_FP16 || a->bias_type > FL4_BIAS_BOOL)
     return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".bias_type: is %d, must be FL4_BIAS_FP16, _BF16, _FP32 or _BOOL",
                      a->bias_type);
+  if (!a->bias) return FL4_OK;
   const int64_t n[4] = {a->B, a->Hq, a->Sq, a->Sk};
   fl4_i64 *stride = params->bias_stride;
   memcpy(stride, a->bias_stride, sizeof a->bias_stride);
@@ -210,7 +215,6 @@ static fl4_status take_bias(const fl4_attention_args *a, fl4__problem *problem, 
                        ARGS ".bias_stride[%d]: is %" PRId64 " over %" PRId64 " elements: offsets overflow 64 bits", i,
                        a->bias_stride[i], n[i]);
   }
-  if (!a->bias) return FL4_OK;
   FL4_TRY(check_aligned("bias", a->bias, (uintptr_t)fl4__bias_size(a->bias_type)));
   if (a->cu_seqlens_q || a->cu_seqlens_k)
     return fl4__fail(FL4_UNSUPPORTED, ARGS ".bias: is set with ragged %s; a bias needs sequences of one length",
