@@ -29,6 +29,10 @@ typedef struct fl4__device_config {
   bool debug;
 } fl4__device_config;
 
+/* See auxiliary.h. */
+typedef struct fl4__aux_kernel fl4__aux_kernel;
+typedef struct fl4__aux fl4__aux;
+
 typedef struct fl4__backend {
   fl4_device_kind kind;
   const char *name; /* "cuda", "host" */
@@ -44,6 +48,8 @@ typedef struct fl4__backend {
   bool (*capturing)(fl4__device *device, fl4_stream stream);
   fl4_status (*launch)(fl4__device *device, const fl4__kernel *kernel, const fl4__geometry *geometry,
                        const fl4_fwd_params *params, void *workspace, fl4_stream stream);
+  /* Runs a kernel beside attention, or makes it ready; FL4_NOT_PREPARED: it is not, and the stream is being captured. */
+  fl4_status (*run_aux)(fl4__device *device, const fl4__aux *aux, fl4_stream stream);
 
   /* Scratch for a call without a workspace of its own: taken, used by launches on `stream`, given back. */
   fl4_status (*scratch_take)(fl4__device *device, size_t bytes, fl4_stream stream, void **memory);

@@ -41,83 +41,80 @@ void fl4__struct_write(void *caller, const void *copy, size_t known_size)
 
 /* ---------------------------------------------------------------- one tensor */
 
-typedef struct tensor_arg {
-  const char *name; /* "q" */
-  const void *data;
-  const int64_t *stride; /* [b, h, s] as given */
-  int64_t n[3];          /* sizes of these dimensions */
-  int64_t D;             /* elements of a row */
-  int element;           /* bytes */
-  bool output;
-} tensor_arg;
-
 /* Fills in the strides of a contiguous tensor if all are 0; refuses what cannot be addressed. */
-static fl4_status check_strides(const tensor_arg *t, fl4_i64 stride[3])
+static fl4_status check_strides(const fl4__tensor_arg *t, fl4_i64 *stride)
 {
-  memcpy(stride, t->stride, 3 * sizeof *stride);
-  if (!stride[0] && !stride[1] && !stride[2]) {
-    stride[2] = t->D;
-    /* The products are checked below; unsigned, so that a huge size wraps and does not trap. */
-    stride[1] = (fl4_i64)((uint64_t)t->n[2] * (uint64_t)t->D);
-    stride[0] = (fl4_i64)((uint64_t)t->n[1] * (uint64_t)stride[1]);
+  bool contiguous = true;
+  for (int i = 0; i < t->dims; i++) contiguous = contiguous && !t->stride[i];
+  /* The products are checked below; unsigned, so that a huge size wraps and does not trap. */
+  fl4_i64 step = t->D;
+  for (int i = t->dims - 1; i >= 0; i--) {
+    stride[i] = contiguous ? step : t->stride[i];
+    step = (fl4_i64)((uint64_t)t->n[i] * (uint64_t)step);
   }
 
   /* The last byte's offset must fit: Σ (n − 1)·stride + D elements. */
   int64_t extent = t->D;
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < t->dims; i++) {
     int64_t span;
     if (t->stride[i] < 0)
-      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s_stride[%d]: is %" PRId64 ", must not be negative", t->name, i,
-                       t->stride[i]);
+      return fl4__fail(FL4_INVALID_ARGUMENT, "%s.%s_stride[%d]: is %" PRId64 ", must not be negative", t->args, t->name,
+                       i, t->stride[i]);
     if (t->n[i] > 1 && (stride[i] < 0 || __builtin_mul_overflow(t->n[i] - 1, stride[i], &span) ||
                         __builtin_add_overflow(extent, span, &extent)))
       return fl4__fail(FL4_INVALID_ARGUMENT,
-                       ARGS ".%s_stride[%d]: is %" PRId64 " over %" PRId64 " elements: offsets overflow 64 bits",
+                       "%s.%s_stride[%d]: is %" PRId64 " over %" PRId64 " elements: offsets overflow 64 bits", t->args,
                        t->name, i, stride[i], t->n[i]);
   }
   if (extent > INT64_MAX / t->element)
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: spans %" PRId64 " elements: offsets overflow 64 bits", t->name,
-                     extent);
+    return fl4__fail(FL4_INVALID_ARGUMENT, "%s.%s: spans %" PRId64 " elements: offsets overflow 64 bits", t->args,
+                     t->name, extent);
   return FL4_OK;
 }
 
 /* Rows of an output must not overlap: from the smallest stride up, each steps over all below it. */
-static fl4_status check_disjoint(const tensor_arg *t, const fl4_i64 stride[3])
+static fl4_status check_disjoint(const fl4__tensor_arg *t, const fl4_i64 *stride)
 {
-  bool done[3] = {false, false, false};
+  bool done[FL4__TENSOR_DIMS] = {false};
   int64_t below = t->D;
-  for (int round = 0; round < 3; round++) {
+  for (int round = 0; round < t->dims; round++) {
     int next = -1;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < t->dims; i++)
       if (!done[i] && t->n[i] > 1 && (next < 0 || stride[i] < stride[next])) next = i;
     if (next < 0) break;
     if (stride[next] < below)
       return fl4__fail(FL4_INVALID_ARGUMENT,
-                       ARGS ".%s_stride[%d]: is %" PRId64 ", must be at least %" PRId64
-                            ", or elements of the output overlap",
-                       t->name, next, stride[next], below);
+                       "%s.%s_stride[%d]: is %" PRId64 ", must be at least %" PRId64
+                       ", or elements of the output overlap",
+                       t->args, t->name, next, stride[next], below);
     below = stride[next] * (t->n[next] - 1) + below;
     done[next] = true;
   }
   return FL4_OK;
 }
 
-static fl4_status check_tensor(const tensor_arg *t, fl4__need need, fl4_i64 stride[3], int32_t *aligned)
+fl4_status fl4__tensor_check(const fl4__tensor_arg *t, fl4__need need, fl4_i64 *stride, int32_t *aligned)
 {
   FL4_TRY(check_strides(t, stride));
-  const bool empty = !t->n[0] || !t->n[1] || !t->n[2];
+  bool empty = false;
+  for (int i = 0; i < t->dims; i++) empty = empty || !t->n[i];
   if (t->output && !empty) FL4_TRY(check_disjoint(t, stride));
   if (need == FL4__NEED_POINTERS && !t->data && !empty)
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: is NULL, must point to the tensor", t->name);
-  if ((uintptr_t)t->data % (uintptr_t)t->element)
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: is %p, must be aligned to %d bytes, its element", t->name,
-                     t->data, t->element);
+    return fl4__fail(FL4_INVALID_ARGUMENT, "%s.%s: is NULL, must point to the tensor", t->args, t->name);
+  FL4_TRY(fl4__aligned_check(t->args, t->name, t->data, t->element));
   if (!aligned) return FL4_OK;
   const fl4_i64 far = (fl4_i64)1 << 40; /* the copy engine of sm_90 knows no stride of so many bytes */
   if ((uintptr_t)t->data % 16) *aligned = 0;
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < t->dims; i++)
     if (t->n[i] > 1 && (stride[i] * t->element % 16 || stride[i] * t->element >= far)) *aligned = 0;
   return FL4_OK;
+}
+
+fl4_status fl4__aligned_check(const char *args, const char *name, const void *at, int bytes)
+{
+  if ((uintptr_t)at % (uintptr_t)bytes == 0) return FL4_OK;
+  return fl4__fail(FL4_INVALID_ARGUMENT, "%s.%s: is %p, must be aligned to %d bytes, its element", args, name, at,
+                   bytes);
 }
 
 /* ---------------------------------------------------------------- windows, scores and biases */
@@ -157,9 +154,7 @@ static void take_mask(const fl4_attention_args *a, fl4__problem *problem, fl4_fw
 
 static fl4_status check_aligned(const char *name, const void *at, uintptr_t bytes)
 {
-  if ((uintptr_t)at % bytes == 0) return FL4_OK;
-  return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".%s: is %p, must be aligned to %d bytes, its element", name, at,
-                   (int)bytes);
+  return fl4__aligned_check(ARGS, name, at, (int)bytes);
 }
 
 static fl4_status take_scores(const fl4_attention_args *a, double scale, fl4__problem *problem, fl4_fwd_params *params)
@@ -190,11 +185,6 @@ static fl4_status take_scores(const fl4_attention_args *a, double scale, fl4__pr
   return FL4_OK;
 }
 
-static int bias_element(int type)
-{
-  return type == FL4_BIAS_BOOL ? 1 : type == FL4_BIAS_FP32 ? 4 : 2;
-}
-
 static fl4_status take_bias(const fl4_attention_args *a, fl4__problem *problem, fl4_fwd_params *params)
 {
   if (a->bias_type < FL4_BIAS_FP16 || a->bias_type > FL4_BIAS_BOOL)
@@ -221,7 +211,7 @@ static fl4_status take_bias(const fl4_attention_args *a, fl4__problem *problem, 
                        a->bias_stride[i], n[i]);
   }
   if (!a->bias) return FL4_OK;
-  FL4_TRY(check_aligned("bias", a->bias, (uintptr_t)bias_element(a->bias_type)));
+  FL4_TRY(check_aligned("bias", a->bias, (uintptr_t)fl4__bias_size(a->bias_type)));
   if (a->cu_seqlens_q || a->cu_seqlens_k)
     return fl4__fail(FL4_UNSUPPORTED, ARGS ".bias: is set with ragged %s; a bias needs sequences of one length",
                      a->cu_seqlens_q ? "queries" : "keys");
@@ -260,46 +250,54 @@ static fl4_status take_lengths(const fl4_attention_args *a, fl4__problem *proble
 
 enum { LEAST_PAGE = 8, MOST_PAGE = 65536 };
 
-static fl4_status take_pages(const fl4_attention_args *a, fl4__need need, fl4__problem *problem, fl4_fwd_params *params)
+fl4_status fl4__pages_check(const fl4__pages_arg *p, fl4__need need, int64_t *stride)
 {
-  const int page = a->page_size;
-  if (!page) {
-    if (a->block_table)
-      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table: is set, must be NULL without page_size");
-    if (a->n_pages)
-      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".n_pages: is %" PRId64 ", must be 0 without page_size", a->n_pages);
-    if (a->block_table_stride)
-      return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table_stride: is %" PRId64 ", must be 0 without page_size",
-                       a->block_table_stride);
+  const char *args = p->args;
+  if (!p->page_size) {
+    if (p->table)
+      return fl4__fail(FL4_INVALID_ARGUMENT, "%s.block_table: is set, must be NULL without page_size", args);
+    if (p->n_pages)
+      return fl4__fail(FL4_INVALID_ARGUMENT, "%s.n_pages: is %" PRId64 ", must be 0 without page_size", args,
+                       p->n_pages);
+    if (p->stride)
+      return fl4__fail(FL4_INVALID_ARGUMENT, "%s.block_table_stride: is %" PRId64 ", must be 0 without page_size", args,
+                       p->stride);
     return FL4_OK;
   }
-  if (page < LEAST_PAGE || page > MOST_PAGE || (page & (page - 1)))
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".page_size: is %d, must be a power of two from %d to %d", page,
-                     LEAST_PAGE, MOST_PAGE);
-  const int64_t columns = fl4__ceil_div(a->Sk, page);
-  const int64_t stride = a->block_table_stride ? a->block_table_stride : columns;
+  if (p->page_size < LEAST_PAGE || p->page_size > MOST_PAGE || (p->page_size & (p->page_size - 1)))
+    return fl4__fail(FL4_INVALID_ARGUMENT, "%s.page_size: is %d, must be a power of two from %d to %d", args,
+                     p->page_size, LEAST_PAGE, MOST_PAGE);
+  const int64_t columns = fl4__ceil_div(p->Sk, p->page_size);
+  *stride = p->stride ? p->stride : columns;
+  if (*stride < columns)
+    return fl4__fail(FL4_INVALID_ARGUMENT,
+                     "%s.block_table_stride: is %" PRId64 ", must be at least %" PRId64 ", the pages of Sk keys", args,
+                     *stride, columns);
+  if (*stride > INT32_MAX)
+    return fl4__fail(FL4_INVALID_ARGUMENT, "%s.block_table_stride: is %" PRId64 ", must be at most %d", args, *stride,
+                     INT32_MAX);
+  if (p->n_pages < 1 || p->n_pages > INT32_MAX)
+    return fl4__fail(FL4_INVALID_ARGUMENT, "%s.n_pages: is %" PRId64 ", must be from 1 to %d", args, p->n_pages,
+                     INT32_MAX);
+  FL4_TRY(fl4__aligned_check(args, "block_table", p->table, 4));
+  if (need == FL4__NEED_POINTERS && !p->table && p->B && p->Sk)
+    return fl4__fail(FL4_INVALID_ARGUMENT, "%s.block_table: is NULL, must point to the table with page_size = %d", args,
+                     p->page_size);
+  return FL4_OK;
+}
+
+static fl4_status take_pages(const fl4_attention_args *a, fl4__need need, fl4__problem *problem, fl4_fwd_params *params)
+{
+  const fl4__pages_arg pages = {ARGS, a->block_table, a->block_table_stride, a->n_pages, a->page_size, a->B, a->Sk};
+  FL4_TRY(fl4__pages_check(&pages, need, &params->table_stride));
+  if (!a->page_size) return FL4_OK;
   if (a->cu_seqlens_k)
     return fl4__fail(FL4_UNSUPPORTED, ARGS ".cu_seqlens_k: is set with page_size: pages have no ragged keys, seqused_k "
                                            "says how many there are");
-  if (stride < columns)
-    return fl4__fail(FL4_INVALID_ARGUMENT,
-                     ARGS ".block_table_stride: is %" PRId64 ", must be at least %" PRId64 ", the pages of Sk keys",
-                     stride, columns);
-  if (stride > INT32_MAX)
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table_stride: is %" PRId64 ", must be at most %d", stride,
-                     INT32_MAX);
-  if (a->n_pages < 1 || a->n_pages > INT32_MAX)
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".n_pages: is %" PRId64 ", must be from 1 to %d", a->n_pages,
-                     INT32_MAX);
-  FL4_TRY(check_aligned("block_table", a->block_table, 4));
-  if (need == FL4__NEED_POINTERS && !a->block_table && a->B && a->Sk)
-    return fl4__fail(FL4_INVALID_ARGUMENT, ARGS ".block_table: is NULL, must point to the table with page_size = %d",
-                     page);
   problem->features |= FL4__FEATURE_PAGED;
-  problem->page_size = page;
+  problem->page_size = a->page_size;
   params->block_table = (uintptr_t)a->block_table;
-  params->table_stride = stride;
-  params->page_shift = __builtin_ctz((unsigned)page);
+  params->page_shift = __builtin_ctz((unsigned)a->page_size);
   params->n_pages = (fl4_i32)a->n_pages;
   return FL4_OK;
 }
@@ -360,11 +358,10 @@ void fl4__tensor_sizes(int32_t features, const fl4_fwd_params *p, int64_t q[3], 
   if (features & FL4__FEATURE_PAGED) kv[0] = p->n_pages, kv[2] = INT64_C(1) << p->page_shift;
 }
 
-/* Pages are [page][slot][head][D] if nothing is said. */
-static const int64_t *strides_of(const fl4_attention_args *a, const int64_t given[3], int64_t of_pages[3])
+const int64_t *fl4__page_strides(int page_size, int64_t Hkv, int64_t D, const int64_t given[3], int64_t of_pages[3])
 {
-  if (!a->page_size || given[0] || given[1] || given[2]) return given;
-  of_pages[0] = a->page_size * a->Hkv * a->D, of_pages[1] = a->D, of_pages[2] = a->Hkv * a->D;
+  if (!page_size || given[0] || given[1] || given[2]) return given;
+  of_pages[0] = page_size * Hkv * D, of_pages[1] = D, of_pages[2] = Hkv * D;
   return of_pages;
 }
 
@@ -392,17 +389,19 @@ fl4_status fl4__problem_from_args(const fl4_attention_args *a, fl4__need need, f
   params->Sq = (fl4_i32)a->Sq, params->Sk = (fl4_i32)a->Sk;
   fl4__tensor_sizes(problem->features, params, n, m);
   int64_t k_pages[3], v_pages[3];
-  const tensor_arg q = {"q", a->q, a->q_stride, {n[0], n[1], n[2]}, a->D, element, false};
-  const tensor_arg k = {"k", a->k, strides_of(a, a->k_stride, k_pages), {m[0], m[1], m[2]}, a->D, element, false};
-  const tensor_arg v = {"v", a->v, strides_of(a, a->v_stride, v_pages), {m[0], m[1], m[2]}, a->D, element, false};
-  const tensor_arg o = {"o", a->o, a->o_stride, {n[0], n[1], n[2]}, a->D, element, true};
-  const tensor_arg lse = {"lse", a->lse, a->lse_stride, {n[0], n[1], n[2]}, 1, 4, true};
+  const int64_t *k_stride = fl4__page_strides(a->page_size, a->Hkv, a->D, a->k_stride, k_pages);
+  const int64_t *v_stride = fl4__page_strides(a->page_size, a->Hkv, a->D, a->v_stride, v_pages);
+  const fl4__tensor_arg q = {ARGS, "q", a->q, a->q_stride, 3, {n[0], n[1], n[2]}, a->D, element, false};
+  const fl4__tensor_arg k = {ARGS, "k", a->k, k_stride, 3, {m[0], m[1], m[2]}, a->D, element, false};
+  const fl4__tensor_arg v = {ARGS, "v", a->v, v_stride, 3, {m[0], m[1], m[2]}, a->D, element, false};
+  const fl4__tensor_arg o = {ARGS, "o", a->o, a->o_stride, 3, {n[0], n[1], n[2]}, a->D, element, true};
+  const fl4__tensor_arg lse = {ARGS, "lse", a->lse, a->lse_stride, 3, {n[0], n[1], n[2]}, 1, 4, true};
   int32_t aligned = 1;
-  FL4_TRY(check_tensor(&q, need, params->q_stride, &aligned));
-  FL4_TRY(check_tensor(&k, need, params->k_stride, &aligned));
-  FL4_TRY(check_tensor(&v, need, params->v_stride, &aligned));
-  FL4_TRY(check_tensor(&o, need, params->o_stride, &aligned));
-  FL4_TRY(check_tensor(&lse, FL4__NEED_SHAPE, params->lse_stride, NULL));
+  FL4_TRY(fl4__tensor_check(&q, need, params->q_stride, &aligned));
+  FL4_TRY(fl4__tensor_check(&k, need, params->k_stride, &aligned));
+  FL4_TRY(fl4__tensor_check(&v, need, params->v_stride, &aligned));
+  FL4_TRY(fl4__tensor_check(&o, need, params->o_stride, &aligned));
+  FL4_TRY(fl4__tensor_check(&lse, FL4__NEED_SHAPE, params->lse_stride, NULL));
 
   problem->B = a->B, problem->Hq = a->Hq, problem->Hkv = a->Hkv;
   problem->Sq = a->Sq, problem->Sk = a->Sk, problem->D = a->D;

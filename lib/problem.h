@@ -61,17 +61,65 @@ fl4_status fl4__problem_from_args(const fl4_attention_args *args, fl4__need need
 /* Sizes [b, h, s] of q and o, and of k and v, as they lie in memory: ragged rows are one sequence, pages one batch each. */
 void fl4__tensor_sizes(int32_t features, const fl4_fwd_params *params, int64_t q[3], int64_t kv[3]);
 
+/* A tensor among a call's arguments. */
+enum { FL4__TENSOR_DIMS = 4 };
+typedef struct fl4__tensor_arg {
+  const char *args, *name; /* "fl4_attention_args", "q": its strides are q_stride */
+  const void *data;
+  const int64_t *stride;       /* [dims] as given */
+  int dims;                    /* but the last one, of D elements */
+  int64_t n[FL4__TENSOR_DIMS]; /* sizes of these dimensions */
+  int64_t D;                   /* elements of a row */
+  int element;                 /* bytes */
+  bool output;
+} fl4__tensor_arg;
+
+/*
+ * Is it there, as far as `need` says, and can it be addressed? Fills in the strides, those of a contiguous tensor if all are
+ * 0; sets *aligned, which may be NULL, to 0 if its rows are not as fl4__problem.aligned has it.
+ */
+fl4_status fl4__tensor_check(const fl4__tensor_arg *t, fl4__need need, fl4_i64 *stride, int32_t *aligned);
+
+/* Refuses an address that is no multiple of its element's bytes. */
+fl4_status fl4__aligned_check(const char *args, const char *name, const void *at, int bytes);
+
+/* The pages among a call's arguments. */
+typedef struct fl4__pages_arg {
+  const char *args; /* "fl4_attention_args" */
+  const int32_t *table;
+  int64_t stride, n_pages; /* as given */
+  int32_t page_size;       /* 0: there are none */
+  int64_t B, Sk;
+} fl4__pages_arg;
+
+/* Fills in the table's stride. */
+fl4_status fl4__pages_check(const fl4__pages_arg *p, fl4__need need, int64_t *stride);
+
+/* The strides of keys or values as given; of pages, if nothing is said, those of [page][slot][head][D], in `of_pages`. */
+const int64_t *fl4__page_strides(int page_size, int64_t Hkv, int64_t D, const int64_t given[3], int64_t of_pages[3]);
+
 /* Copies min(struct_size) of a caller's struct over `copy`, zeroes the rest, refuses nonzero unknown bytes. */
 fl4_status fl4__struct_read(void *copy, size_t known_size, const void *caller, const char *name);
 
 /* Writes the struct back, at most what the caller's struct_size allows. */
 void fl4__struct_write(void *caller, const void *copy, size_t known_size);
 
+/* Kernels count rows and keys in 32 bits, with room for a tile beyond the end. */
+enum { FL4__PROBLEM_MAX_SIZE = INT32_MAX / 2 };
+
 /* Validates a public problem (names the field), and applies no default. */
 fl4_status fl4__problem_validate(const fl4_problem *problem, fl4_problem *copy);
 
+/* Lengths of sequence b of a valid problem: queries; keys that there is memory for, if it is ragged; and keys in use. */
+typedef struct fl4__lengths {
+  int64_t queries, room, keys;
+} fl4__lengths;
+
+fl4__lengths fl4__problem_lengths(const fl4_problem *problem, int64_t b);
+
 const char *fl4__dtype_name(int dtype); /* "fp16" */
 int fl4__dtype_size(int dtype);         /* bytes of an element */
+int fl4__bias_size(int type);           /* bytes of an element, by fl4_bias_type */
 
 static inline int64_t fl4__min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t fl4__max64(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Problems as text and back, their validation, and how much work they are. */
+/* Problems as text and back. */
 #include <errno.h>
 #include <locale.h>
 #include <math.h>
@@ -26,15 +26,26 @@ static const size_name sizes[N_SIZES] = {
 };
 
 /* What may stand behind the sizes, in the order in which it is written. Value 0 is the default. */
-enum { DTYPE, MASK, LSE, SCALE, LAYOUT, N_PROPERTIES };
+enum { DTYPE, MASK, LSE, SCALE, LAYOUT, SOFTCAP, ALIBI, SINKS, BIAS, RAGGED, LENS, PAGE, INVARIANT, N_PROPERTIES };
 
 static const struct {
   const char *what;
-  size_t offset; /* of the int32_t in fl4_problem; not used for the scale */
+  size_t offset;      /* of the int32_t or float in fl4_problem */
+  const char *number; /* what stands before a number; NULL: words say all */
 } properties[N_PROPERTIES] = {
-    [DTYPE] = {"dtype", offsetof(fl4_problem, dtype)},    [MASK] = {"mask", offsetof(fl4_problem, mask)},
-    [LSE] = {"lse", offsetof(fl4_problem, lse)},          [SCALE] = {"scale", offsetof(fl4_problem, scale)},
-    [LAYOUT] = {"layout", offsetof(fl4_problem, layout)},
+    [DTYPE] = {"dtype", offsetof(fl4_problem, dtype), NULL},
+    [MASK] = {"mask", offsetof(fl4_problem, mask), "window="},
+    [LSE] = {"lse", offsetof(fl4_problem, lse), NULL},
+    [SCALE] = {"scale", offsetof(fl4_problem, scale), "scale="},
+    [LAYOUT] = {"layout", offsetof(fl4_problem, layout), NULL},
+    [SOFTCAP] = {"softcap", offsetof(fl4_problem, softcap), "softcap="},
+    [ALIBI] = {"alibi", offsetof(fl4_problem, alibi), NULL},
+    [SINKS] = {"sinks", offsetof(fl4_problem, sinks), NULL},
+    [BIAS] = {"bias", offsetof(fl4_problem, bias), "bias="},
+    [RAGGED] = {"ragged", offsetof(fl4_problem, ragged), NULL},
+    [LENS] = {"lens", offsetof(fl4_problem, lens), NULL},
+    [PAGE] = {"page", offsetof(fl4_problem, page_size), "page="},
+    [INVARIANT] = {"invariant", offsetof(fl4_problem, flags), NULL},
 };
 
 static const struct {
@@ -51,11 +62,28 @@ static const struct {
     {"bshd", LAYOUT, FL4_LAYOUT_BSHD},
     {"packed", LAYOUT, FL4_LAYOUT_PACKED},
     {"odd", LAYOUT, FL4_LAYOUT_ODD},
+    {"alibi", ALIBI, 1},
+    {"sinks", SINKS, 1},
+    {"ragged", RAGGED, FL4_LENGTHS_DRAWN},
+    {"ragged=full", RAGGED, FL4_LENGTHS_FULL},
+    {"ragged=one", RAGGED, FL4_LENGTHS_ONE},
+    {"lens", LENS, FL4_LENGTHS_DRAWN},
+    {"lens=full", LENS, FL4_LENGTHS_FULL},
+    {"lens=one", LENS, FL4_LENGTHS_ONE},
+    {"invariant", INVARIANT, FL4_BATCH_INVARIANT},
 };
 enum { N_WORDS = sizeof words / sizeof words[0] };
 
+/* Behind "bias=", in the order of fl4_bias_type; and the dimensions, in that of fl4_problem.bias_shared's bits. */
+static const char *const bias_types[] = {"fp16", "bf16", "fp32", "bool"};
+static const char bias_dims[] = "bhij";
+
+enum { MAX_SIZE = FL4__PROBLEM_MAX_SIZE };
+
 #define SIZES_ALLOWED "sizes are b hq hkv sq sk d"
-#define WORDS_ALLOWED "behind the sizes go fp16 bf16 fp32 causal lse scale=X bhsd bshd packed odd"
+#define WORDS_ALLOWED                                                                                                  \
+  "behind the sizes go fp16 bf16 fp32 causal window=L,R lse scale=X bhsd bshd packed odd softcap=X alibi sinks "       \
+  "bias=TYPE ragged lens page=N invariant"
 
 static int64_t *size_field(fl4_problem *problem, int size)
 {
@@ -67,72 +95,9 @@ static int32_t *property_field(fl4_problem *problem, int property)
   return (int32_t *)(void *)((char *)problem + properties[property].offset);
 }
 
-const char *fl4__dtype_name(int dtype)
+static float *float_field(fl4_problem *problem, int property)
 {
-  return dtype == FL4_DTYPE_FP16 ? "fp16" : dtype == FL4_DTYPE_BF16 ? "bf16" : dtype == FL4_DTYPE_FP32 ? "fp32" : "?";
-}
-
-int fl4__dtype_size(int dtype)
-{
-  return dtype == FL4_DTYPE_FP16 || dtype == FL4_DTYPE_BF16 ? 2 : dtype == FL4_DTYPE_FP32 ? 4 : 0;
-}
-
-/* Validation */
-
-/* Kernels count rows and keys in 32 bits, with room for a tile beyond the end. */
-enum { MAX_SIZE = INT32_MAX / 2 };
-
-#define INVALID(...) fl4__fail(FL4_INVALID_ARGUMENT, "fl4_problem." __VA_ARGS__)
-
-static fl4_status check_size(const char *field, int64_t value, int64_t least)
-{
-  if (value < least || value > MAX_SIZE)
-    return INVALID("%s: is %lld, must be from %lld to %d", field, (long long)value, (long long)least, MAX_SIZE);
-  return FL4_OK;
-}
-
-/* All tensors of the problem together, with the odd layout's gaps, must be countable in bytes. */
-static bool countable(const fl4_problem *p)
-{
-  int64_t elements = fl4__max64(p->Sq, p->Sk);
-  return !__builtin_mul_overflow(elements, p->D + 1, &elements) &&
-         !__builtin_mul_overflow(elements, 2 * p->Hq + 2 * p->Hkv, &elements) &&
-         !__builtin_mul_overflow(elements, p->B, &elements) && elements <= INT64_MAX / 16;
-}
-
-fl4_status fl4__problem_validate(const fl4_problem *problem, fl4_problem *copy)
-{
-  if (!problem) return fl4__fail(FL4_INVALID_ARGUMENT, "problem: is NULL, must point to an fl4_problem");
-  FL4_TRY(fl4__struct_read(copy, sizeof *copy, problem, "fl4_problem"));
-  const fl4_problem *p = copy;
-
-  if (p->dtype < FL4_DTYPE_FP16 || p->dtype > FL4_DTYPE_FP32)
-    return INVALID("dtype: is %d, must be FL4_DTYPE_FP16, FL4_DTYPE_BF16 or FL4_DTYPE_FP32", p->dtype);
-  if (p->mask != FL4_MASK_NONE && p->mask != FL4_MASK_CAUSAL)
-    return INVALID("mask: is %d, must be FL4_MASK_NONE or FL4_MASK_CAUSAL", p->mask);
-  if (p->layout < FL4_LAYOUT_BHSD || p->layout > FL4_LAYOUT_ODD)
-    return INVALID("layout: is %d, must be FL4_LAYOUT_BHSD, _BSHD, _PACKED or _ODD", p->layout);
-  if (p->lse != 0 && p->lse != 1) return INVALID("lse: is %d, must be 0 or 1", p->lse);
-
-  FL4_TRY(check_size("B", p->B, 0));
-  FL4_TRY(check_size("Hq", p->Hq, 1));
-  FL4_TRY(check_size("Hkv", p->Hkv, 1));
-  FL4_TRY(check_size("Sq", p->Sq, 0));
-  FL4_TRY(check_size("Sk", p->Sk, 0));
-  if (p->D < 8 || p->D > 256 || p->D % 8 != 0)
-    return INVALID("D: is %lld, must be a multiple of 8 from 8 to 256", (long long)p->D);
-  if (p->Hq % p->Hkv != 0)
-    return INVALID("Hkv: is %lld, must divide Hq, which is %lld", (long long)p->Hkv, (long long)p->Hq);
-  if (p->layout == FL4_LAYOUT_PACKED && p->Sq != p->Sk)
-    return INVALID("layout: is FL4_LAYOUT_PACKED, which needs Sq = Sk; they are %lld and %lld", (long long)p->Sq,
-                   (long long)p->Sk);
-  if (!countable(p)) return INVALID("B: is %lld, must be less: the tensors' size overflows", (long long)p->B);
-  if (!isfinite(p->scale)) return INVALID("scale: is %g, must be finite; 0 is 1/sqrt(D)", (double)p->scale);
-
-  if (p->reserved0 != 0) return INVALID("reserved0: is %u, must be 0", (unsigned)p->reserved0);
-  for (int i = 0; i < 4; i++)
-    if (p->reserved[i] != 0) return INVALID("reserved[%d]: is %llu, must be 0", i, (unsigned long long)p->reserved[i]);
-  return FL4_OK;
+  return (float *)(void *)((char *)problem + properties[property].offset);
 }
 
 /* Numbers with a point whatever the program's locale is. */
@@ -146,10 +111,10 @@ static float read_float(const char *text, char **end)
   return value;
 }
 
-static int write_float(char *text, size_t size, float value)
+static int write_float(char *text, size_t size, const char *name, float value)
 {
   locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), before = uselocale(c);
-  int length = snprintf(text, size, ":scale=%.9g", (double)value); /* 9 digits bring any float back */
+  int length = snprintf(text, size, ":%s%.9g", name, (double)value); /* 9 digits bring any float back */
   uselocale(before);
   freelocale(c);
   return length;
@@ -203,21 +168,100 @@ static fl4_status parse_size(parser *s)
   return FL4_OK;
 }
 
-static fl4_status parse_scale(parser *s, const char *text, size_t length)
+/* What stands behind the "=" of a word, for messages and for what is to be done with it. */
+typedef struct number_text {
+  const char *name;     /* "scale" */
+  const char *at, *end; /* the number, and the end of the word */
+} number_text;
+
+static fl4_status parse_float(parser *s, const number_text *t, float *to)
 {
-  const char *number = text + strlen("scale=");
   char *end;
   /* Only plain decimal numbers: strtof would also take blanks, hexadecimal, infinities and NaN. */
-  size_t plain = strspn(number, "0123456789.eE+-");
+  size_t plain = strspn(t->at, "0123456789.eE+-");
   errno = 0;
-  float value = read_float(number, &end);
-  if (plain == 0 || number + plain != text + length || end != text + length)
-    return PARSE_FAIL(s, "scale needs a number at column %d, as in scale=0.125", column(s, number));
+  float value = read_float(t->at, &end);
+  if (plain == 0 || t->at + plain != t->end || end != t->end)
+    return PARSE_FAIL(s, "%s needs a number at column %d, as in %s=0.125", t->name, column(s, t->at), t->name);
   /* Denormals set ERANGE too, and are fine. */
   if (!isfinite(value) || (errno == ERANGE && value == 0))
-    return PARSE_FAIL(s, "scale out of range at column %d, must be a finite fp32 number", column(s, number));
-  s->problem.scale = value == 0 ? 0 : value; /* no negative zero */
+    return PARSE_FAIL(s, "%s out of range at column %d, must be a finite fp32 number", t->name, column(s, t->at));
+  *to = value == 0 ? 0 : value; /* no negative zero */
   return FL4_OK;
+}
+
+/* A whole number, all of at … end − 1. Its range is left to validation. */
+static bool parse_whole(const char *at, const char *end, int64_t *value)
+{
+  const char *digits = at + (*at == '-');
+  size_t n = strspn(digits, "0123456789");
+  if (n == 0 || n > 10 || digits + n != end) return false; /* 10 digits are more than any size has */
+  *value = strtoll(at, NULL, 10);
+  return true;
+}
+
+static fl4_status parse_window(parser *s, const number_text *t)
+{
+  const char *comma = t->at + strcspn(t->at, ",:"), *right = comma + (*comma == ',');
+  if (!parse_whole(t->at, comma, &s->problem.window_left) || !parse_whole(right, t->end, &s->problem.window_right))
+    return PARSE_FAIL(s, "window needs two numbers at column %d, as in window=1023,0; -1 is all keys",
+                      column(s, t->at));
+  s->problem.mask = FL4_MASK_WINDOW;
+  return FL4_OK;
+}
+
+static fl4_status parse_page(parser *s, const number_text *t)
+{
+  int64_t value = 0;
+  if (!parse_whole(t->at, t->end, &value) || value < 1 || value > MAX_SIZE)
+    return PARSE_FAIL(s, "page needs a power of two at column %d, as in page=16", column(s, t->at));
+  s->problem.page_size = (int32_t)value;
+  return FL4_OK;
+}
+
+/* "fp16", or "fp16/ij": then the dimensions that are not named share. */
+static fl4_status parse_bias(parser *s, const number_text *t)
+{
+  const size_t length = strcspn(t->at, "/:");
+  const char *dim = t->at + length;
+  int type = 0, missing = 0;
+  while (type < 4 && !same(t->at, length, bias_types[type])) type++;
+  if (*dim == '/') {
+    dim++;
+    for (int i = 0; i < 4; i++)
+      if (*dim == bias_dims[i])
+        dim++;
+      else
+        missing |= 1 << i;
+  }
+  if (type == 4 || dim != t->end || missing == 15)
+    return PARSE_FAIL(s,
+                      "bias needs fp16, bf16, fp32 or bool at column %d, and may name its dimensions, of bhij in this "
+                      "order, as in bias=fp16/ij",
+                      column(s, t->at));
+  s->problem.bias = 1 + type;
+  s->problem.bias_shared = missing;
+  return FL4_OK;
+}
+
+static fl4_status parse_number(parser *s, int property, const number_text *t)
+{
+  switch (property) {
+  case MASK: return parse_window(s, t);
+  case BIAS: return parse_bias(s, t);
+  case PAGE: return parse_page(s, t);
+  default: return parse_float(s, t, float_field(&s->problem, property));
+  }
+}
+
+/* The property whose number a word gives, or N_PROPERTIES. */
+static int numbered(const char *text)
+{
+  int i = 0;
+  while (i < N_PROPERTIES &&
+         (!properties[i].number || strncmp(text, properties[i].number, strlen(properties[i].number)) != 0))
+    i++;
+  return i;
 }
 
 /* One word behind a colon. */
@@ -225,21 +269,33 @@ static fl4_status parse_word(parser *s)
 {
   const char *text = s->at;
   size_t length = strcspn(text, ":");
-  bool scale = strncmp(text, "scale=", strlen("scale=")) == 0;
-  int word = 0;
+  int property = numbered(text), word = 0;
+  const bool number = property < N_PROPERTIES;
   if (length == 0) return PARSE_FAIL(s, "nothing between colons at column %d; " WORDS_ALLOWED, column(s, text));
-  while (!scale && word < N_WORDS && !same(text, length, words[word].text)) word++;
+  while (!number && word < N_WORDS && !same(text, length, words[word].text)) word++;
   if (word == N_WORDS)
     return PARSE_FAIL(s, "unknown word '%.*s' at column %d; " WORDS_ALLOWED, (int)length, text, column(s, text));
 
-  int property = scale ? SCALE : words[word].property;
+  if (!number) property = words[word].property;
   if (s->have_property[property])
     return PARSE_FAIL(s, "'%.*s' at column %d gives the %s a second time", (int)length, text, column(s, text),
                       properties[property].what);
   s->have_property[property] = true;
   s->at = text + length;
-  if (scale) return parse_scale(s, text, length);
-  *property_field(&s->problem, property) = words[word].value;
+  if (!number) return *property_field(&s->problem, property) = words[word].value, FL4_OK;
+  const number_text t = {property == MASK ? "window" : properties[property].what,
+                         text + strlen(properties[property].number), text + length};
+  return parse_number(s, property, &t);
+}
+
+/* What the caller's struct has no room for must be 0, or parts of the line would be lost unseen. */
+static fl4_status give(fl4_problem *problem, const fl4_problem *valid)
+{
+  for (size_t i = problem->struct_size; i < sizeof *valid; i++)
+    if (((const unsigned char *)valid)[i])
+      return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_problem.struct_size: is %zu, must be %zu for what the line has",
+                       problem->struct_size, sizeof *valid);
+  fl4__struct_write(problem, valid, sizeof *valid);
   return FL4_OK;
 }
 
@@ -248,9 +304,11 @@ fl4_status fl4_problem_parse(const char *line, fl4_problem *problem)
   if (!line) return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_problem_parse: line: is NULL, must be a problem line");
   if (!problem)
     return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_problem_parse: problem: is NULL, must point to an fl4_problem");
-  /* All fields of the first release must find room, or parts of the line would be lost unseen. */
-  if (problem->struct_size < sizeof(fl4_problem) || problem->struct_size > 65536)
-    return INVALID("struct_size: is %zu, must be sizeof(fl4_problem) (use its FL4_..._INIT)", problem->struct_size);
+  /* All fields of the first release must find room. */
+  if (problem->struct_size < offsetof(fl4_problem, window_left) || problem->struct_size > 65536)
+    return fl4__fail(FL4_INVALID_ARGUMENT,
+                     "fl4_problem.struct_size: is %zu, must be sizeof(fl4_problem) (use its FL4_..._INIT)",
+                     problem->struct_size);
   if (strnlen(line, FL4_PROBLEM_LINE_MAX) == FL4_PROBLEM_LINE_MAX)
     return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_problem_parse: \"%.40s…\": line is too long, at most %d characters",
                      line, FL4_PROBLEM_LINE_MAX - 1);
@@ -272,9 +330,8 @@ fl4_status fl4_problem_parse(const char *line, fl4_problem *problem)
 
   fl4_problem valid;
   fl4_status status = fl4__problem_validate(&s.problem, &valid);
-  if (status != FL4_OK) return fl4__fail_context(status, "fl4_problem_parse: \"%s\"", line);
-  fl4__struct_write(problem, &valid, sizeof valid);
-  return FL4_OK;
+  if (status == FL4_OK) status = give(problem, &valid);
+  return status == FL4_OK ? FL4_OK : fl4__fail_context(status, "fl4_problem_parse: \"%s\"", line);
 }
 
 /* Formatting */
@@ -284,6 +341,33 @@ static const char *word_of(int property, int32_t value)
   for (int i = 0; i < N_WORDS; i++)
     if (words[i].property == property && words[i].value == value) return words[i].text;
   return "?";
+}
+
+static int write_bias(char *text, size_t size, const fl4_problem *p)
+{
+  char dims[8] = "";
+  int n = 0;
+  for (int i = 0; p->bias_shared && i < 4; i++) {
+    if (n == 0) dims[n++] = '/';
+    if (!(p->bias_shared >> i & 1)) dims[n++] = bias_dims[i];
+  }
+  return snprintf(text, size, ":bias=%s%s", bias_types[p->bias - 1], dims);
+}
+
+/* One property, unless it is the default. */
+static int write_property(char *text, size_t size, fl4_problem *p, int property)
+{
+  const int32_t value = *property_field(p, property);
+  if (property == SCALE || property == SOFTCAP) {
+    const float number = *float_field(p, property);
+    return number != 0 ? write_float(text, size, properties[property].number, number) : 0;
+  }
+  if (value == 0) return 0;
+  if (property == BIAS) return write_bias(text, size, p);
+  if (property == PAGE) return snprintf(text, size, ":page=%d", value);
+  if (property == MASK && value == FL4_MASK_WINDOW)
+    return snprintf(text, size, ":window=%lld,%lld", (long long)p->window_left, (long long)p->window_right);
+  return snprintf(text, size, ":%s", word_of(property, value));
 }
 
 fl4_status fl4_problem_format(const fl4_problem *problem, char *buffer, size_t size)
@@ -302,37 +386,10 @@ fl4_status fl4_problem_format(const fl4_problem *problem, char *buffer, size_t s
       length +=
           snprintf(line + length, sizeof line - (size_t)length, "%s%lld", sizes[i].name, (long long)*size_field(&p, i));
   }
-  for (int i = 0; i < N_PROPERTIES; i++) {
-    if (i == SCALE && p.scale != 0)
-      length += write_float(line + length, sizeof line - (size_t)length, p.scale);
-    else if (i != SCALE && *property_field(&p, i) != 0)
-      length += snprintf(line + length, sizeof line - (size_t)length, ":%s", word_of(i, *property_field(&p, i)));
-  }
+  for (int i = 0; i < N_PROPERTIES; i++) length += write_property(line + length, sizeof line - (size_t)length, &p, i);
   if ((size_t)length >= size)
     return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_problem_format: size: is %zu, must be at least %d for this problem",
                      size, length + 1);
   memcpy(buffer, line, (size_t)length + 1);
   return FL4_OK;
-}
-
-double fl4_problem_flops(const fl4_problem *problem)
-{
-  fl4_problem p;
-  if (fl4__problem_validate(problem, &p) != FL4_OK) return 0;
-  double pairs = (double)p.Sq * (double)p.Sk;
-  if (p.mask == FL4_MASK_CAUSAL) {
-    /* Only the last n rows see keys; the last of all sees Sk, each one above it one less. */
-    double n = (double)fl4__min64(p.Sq, p.Sk);
-    pairs = n * (double)p.Sk - n * (n - 1) / 2;
-  }
-  return 4.0 * (double)p.D * (double)p.B * (double)p.Hq * pairs;
-}
-
-double fl4_problem_bytes(const fl4_problem *problem)
-{
-  fl4_problem p;
-  if (fl4__problem_validate(problem, &p) != FL4_OK) return 0;
-  const double rows = (double)p.B * (double)p.Hq * (double)p.Sq;  /* of Q and of O */
-  const double keys = (double)p.B * (double)p.Hkv * (double)p.Sk; /* of K and of V */
-  return 2 * (rows + keys) * (double)p.D * fl4__dtype_size(p.dtype) + (p.lse ? 4 * rows : 0);
 }

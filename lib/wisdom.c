@@ -243,8 +243,6 @@ const fl4__piece *fl4__wisdom_piece(const fl4__wisdom *wisdom, const fl4__proble
 bool fl4__wisdom_find(const fl4__wisdom *wisdom, const fl4__problem *problem, const fl4_device_info *device,
                       fl4__variant *variant, fl4_match *match)
 {
-  /* Its keys tell dense problems apart, no others. */
-  if (problem->features || problem->invariant) return false;
   return fl4__wisdom_piece(wisdom, problem, device, variant, match) != NULL;
 }
 

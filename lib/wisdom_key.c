@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "oracle/check.h"
 #include "wisdom_store.h"
 #if FL4_HAVE_CUDA
 #include "cuda/sources.h"
@@ -27,14 +28,7 @@ fl4_status fl4__wisdom_problem(const fl4_problem *problem, fl4__problem *canonic
 {
   fl4_problem p;
   FL4_TRY(fl4__problem_validate(problem, &p));
-  memset(canonical, 0, sizeof *canonical);
-  canonical->B = p.B, canonical->Hq = p.Hq, canonical->Hkv = p.Hkv;
-  canonical->Sq = p.Sq, canonical->Sk = p.Sk, canonical->D = p.D;
-  canonical->dtype = p.dtype, canonical->mask = p.mask, canonical->lse = p.lse;
-  /* The odd layout is aligned nevertheless where no row follows another. */
-  const int64_t rows = fl4__max64(fl4__max64(p.B, p.Hq), fl4__max64(p.Sq, p.Sk));
-  canonical->aligned = p.layout != FL4_LAYOUT_ODD || rows <= 1;
-  return FL4_OK;
+  return fl4__problem_call(&p, canonical);
 }
 
 /* 1 + log2 of the power of two that is nearest, as ratios go; 0 for 0. */
@@ -48,11 +42,26 @@ static uint64_t octave(int64_t size)
 
 enum { OCTAVE = 6, KIND = 3 * OCTAVE }; /* bits of a size, and of all three below the kind of problem */
 
+/* 46 bits, of which dense attention has fewer. */
+static uint64_t kind_of(const fl4__problem *p)
+{
+  const uint64_t dense = (uint64_t)(p->Hq / p->Hkv) << 13 | (uint64_t)(p->aligned != 0) << 12 |
+                         (uint64_t)(p->mask & 7) << 9 | (uint64_t)(p->dtype & 7) << 6 | (uint64_t)(p->D / 8);
+  if (!p->features && !p->invariant) return dense;
+  /* All that there may be beside has no room: two kinds that happen to share a number cost speed at most. */
+  const uint64_t parts[] = {dense, (uint64_t)p->features << 32 | (uint64_t)p->bias_type << 1 | (p->invariant != 0),
+                            (uint64_t)p->page_size, octave(p->window_left) << OCTAVE | octave(p->window_right)};
+  uint64_t hash = 0;
+  for (int i = 0; i < 4; i++) {
+    hash = (hash ^ parts[i]) * 0x9e3779b97f4a7c15u;
+    hash ^= hash >> 32;
+  }
+  return UINT64_C(1) << 45 | hash >> 19;
+}
+
 uint64_t fl4__wisdom_key(const fl4__problem *p)
 {
-  const uint64_t kind = (uint64_t)(p->Hq / p->Hkv) << 13 | (uint64_t)(p->aligned != 0) << 12 |
-                        (uint64_t)(p->mask & 7) << 9 | (uint64_t)(p->dtype & 7) << 6 | (uint64_t)(p->D / 8);
-  return kind << KIND | octave(p->B * p->Hq) << 2 * OCTAVE | octave(p->Sk) << OCTAVE | octave(p->Sq);
+  return kind_of(p) << KIND | octave(p->B * p->Hq) << 2 * OCTAVE | octave(p->Sk) << OCTAVE | octave(p->Sq);
 }
 
 int fl4__wisdom_distance(uint64_t a, uint64_t b)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls beyond dense attention, on any device, against the fp64 oracle: windows, scores, biases, ragged batches, pages. Memory
- * that must not be read holds NaN, memory that must not be written a canary, and each call is made twice.
+ * that must not be read holds NaN, memory that must not be written a canary, inputs stay as they are, and each call is made
+ * twice, with the same bits. unit/test_feature_rig.c plants mistakes, which must be noticed.
  */
 #ifndef FL4_FEATURE_RIG_H
 #define FL4_FEATURE_RIG_H
@@ -15,17 +16,18 @@
 extern "C" {
 #endif
 
-/* A call. Zero is dense attention, as everywhere. */
+/* A call of at most 64 sequences. Zero is dense attention, as everywhere. */
 typedef struct feature_case {
   int dtype, B, Hq, Hkv, Sq, Sk, D;
   int mask, left, right;
   float softcap;
   bool alibi, sinks;
-  int bias;      /* 1 + fl4_bias_type; 0: none */
-  int broadcast; /* of the bias: bits 0 to 3 for b, h, i, j */
+  bool own_slopes; /* of ALiBi: each sequence has its own */
+  int bias;        /* 1 + fl4_bias_type; 0: none */
+  int broadcast;   /* of the bias: bits 0 to 3 for b, h, i, j */
   bool ragged_q, ragged_k, used_k;
   int page_size;
-  bool heads_first; /* pages are [page][head][slot] */
+  bool heads_first; /* pages are [page][head][slot]; with odd seeds those of v are the other way */
   bool edges;       /* lengths are 0, 1, the page's size and its neighbours, and the most there may be */
   int pad;          /* elements between rows of q, k, v and o; if not a multiple of 8, rows are not aligned */
   int spare;        /* the call's Sq and Sk are so much more than any sequence has, where they may be */

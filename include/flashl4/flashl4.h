@@ -29,6 +29,8 @@
 #include <flashl4/check.h>
 #include <flashl4/context.h>
 #include <flashl4/export.h>
+#include <flashl4/kv_cache.h>
+#include <flashl4/merge.h>
 #include <flashl4/oracle.h>
 #include <flashl4/problem.h>
 #include <flashl4/shapes.h>

@@ -234,17 +234,18 @@ static double element_of(const void *elements, int element, int64_t i)
 static void lay_out(const fl4__trial *trial, const void *from, const wide *w)
 {
   const fl4_problem *p = &trial->problem;
-  const fl4__tensor *o = &trial->placement.o;
-  for (int64_t head = 0; head < p->B * p->Hq; head++)
-    for (int64_t i = 0; i < p->Sq; i++) {
-      const int64_t row = head * p->Sq + i;
-      const int64_t to = o->offset + head / p->Hq * o->stride[0] + head % p->Hq * o->stride[1] + i * o->stride[2];
+  for (int64_t head = 0; head < p->B * p->Hq; head++) {
+    const fl4__sequence s = fl4__sequence_of(&trial->call, &trial->params, head / p->Hq);
+    for (int64_t i = 0; i < s.queries; i++) {
+      const int64_t row = head * p->Sq + i, to = fl4__trial_output_row(trial, &s, head % p->Hq, i);
       for (int64_t d = 0; d < p->D; d++)
         fl4__store(trial->output, p->dtype, to + d,
                    (float)fl4__round_to(element_of(from, w->element, row * p->D + d), p->dtype));
       if (p->lse)
-        trial->lse[trial->placement.lse_offset + row] = (float)element_of(from, w->element, w->elements + row);
+        trial->lse[fl4__trial_lse_row(trial, &s, head % p->Hq, i)] =
+            (float)element_of(from, w->element, w->elements + row);
     }
+  }
 }
 
 fl4_status fl4__contender_collect(fl4__contender *c, const fl4__trial *trial, const fl4__output *output)

@@ -40,6 +40,9 @@ typedef struct fl4__cuda_oracle {
   bool loaded;
 } fl4__cuda_oracle;
 
+/* A kernel beside attention. */
+typedef struct fl4__cuda_aux fl4__cuda_aux;
+
 typedef struct fl4__cuda_device {
   fl4__device base;
   int ordinal;
@@ -59,6 +62,9 @@ typedef struct fl4__cuda_device {
   pthread_mutex_t oracle_lock; /* `oracle`, `blas` */
   fl4__cuda_oracle oracle[2]; /* by dtype: fp16, bf16 */
   fl4__cublas *blas;
+
+  _Atomic(fl4__cuda_aux *) aux; /* as `kernels` */
+  pthread_mutex_t aux_lock;     /* adding to it */
 
   pthread_mutex_t timer_lock; /* the next two */
   fl4__module timer_module;
@@ -99,6 +105,8 @@ void fl4__cuda_kernels_free(fl4__cuda_device *device);
 bool fl4__cuda_capturing(fl4__device *device, fl4_stream stream);
 fl4_status fl4__cuda_launch(fl4__device *device, const fl4__kernel *kernel, const fl4__geometry *geometry,
                             const fl4_fwd_params *params, void *workspace, fl4_stream stream);
+fl4_status fl4__cuda_aux_run(fl4__device *device, const fl4__aux *aux, fl4_stream stream);
+void fl4__cuda_aux_free(fl4__cuda_device *device);
 fl4_status fl4__cuda_scratch_take(fl4__device *device, size_t bytes, fl4_stream stream, void **memory);
 void fl4__cuda_scratch_give(fl4__device *device, void *memory, size_t bytes, fl4_stream stream);
 fl4_status fl4__cuda_alloc(fl4__device *device, size_t bytes, void **memory);

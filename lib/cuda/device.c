@@ -61,6 +61,7 @@ static void close_device(fl4__device *device)
   int previous;
   const bool entered = fl4__cuda_enter(d, &previous) == FL4_OK;
   fl4__cuda_kernels_free(d);
+  fl4__cuda_aux_free(d);
   for (int i = 0; i < 2; i++) fl4__module_unload(&d->oracle[i].module);
   fl4__cublas_close(d->blas);
   fl4__module_unload(&d->timer_module);
@@ -71,6 +72,7 @@ static void close_device(fl4__device *device)
   pthread_cond_destroy(&d->built);
   pthread_mutex_destroy(&d->debug_lock);
   pthread_mutex_destroy(&d->oracle_lock);
+  pthread_mutex_destroy(&d->aux_lock);
   pthread_mutex_destroy(&d->timer_lock);
   free(d);
 }
@@ -95,6 +97,7 @@ static fl4_status open_device(int ordinal, const fl4__device_config *config, fl4
   pthread_cond_init(&d->built, NULL);
   pthread_mutex_init(&d->debug_lock, NULL);
   pthread_mutex_init(&d->oracle_lock, NULL);
+  pthread_mutex_init(&d->aux_lock, NULL);
   pthread_mutex_init(&d->timer_lock, NULL);
 
   fl4_status status;
@@ -136,6 +139,7 @@ const fl4__backend fl4__backend_cuda = {
     .kernel = fl4__cuda_kernel_find,
     .capturing = fl4__cuda_capturing,
     .launch = fl4__cuda_launch,
+    .run_aux = fl4__cuda_aux_run,
     .scratch_take = fl4__cuda_scratch_take,
     .scratch_give = fl4__cuda_scratch_give,
     .alloc = fl4__cuda_alloc,

@@ -7,37 +7,50 @@
 
 enum { BM, BN, THREADS, N_PARAMS };
 
-enum { FEATURES = 0 }; /* that the kernel knows */
+enum { FEATURES = FL4__ALL_FEATURES }; /* that the kernel knows */
 
 static const fl4__param params[N_PARAMS] = {
     /* Multiples of the 12 (AVX-512) or 6 rows that the inner loops take at once, but for the least. */
     [BM] = {"bm", "query rows of a task, over all heads that share keys", 7, {4, 12, 24, 48, 96, 192, 384}, false},
     [BN] = {"bn", "keys of a tile", 4, {32, 64, 128, 256}, false},
-    [THREADS] = {"threads", "threads; 0: as many as the device has", 12, {0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128}, false},
+    [THREADS] =
+        {"threads", "threads; 0: as many as the device has", 12, {0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128}, false},
 };
 
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
-  if (p->features & ~FEATURES) return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
+  if (p->features & ~FEATURES)
+    return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
   if (v->value[THREADS] <= device->multiprocessors) return NULL;
   if (!why) return "more threads than the device has";
   return snprintf(why, 160, "threads=%d, but the device has %d", v->value[THREADS], device->multiprocessors), why;
 }
 
+/* With ragged queries some have no row. */
 static int64_t tasks(const fl4__problem *p, int bm)
 {
+  if (p->features & FL4__FEATURE_RAGGED_Q) return p->Hkv * fl4__host_ragged_tiles(p->B, p->Hq, p->Hkv, p->total_q, bm);
   return p->B * p->Hkv * fl4__host_row_tiles(p->Hq, p->Hkv, p->Sq, bm);
+}
+
+/* Tasks that have rows, at least. */
+static int64_t full_tasks(const fl4__problem *p, int bm)
+{
+  if (p->features & FL4__FEATURE_RAGGED_Q) return p->Hkv * fl4__host_row_tiles(p->Hq, p->Hkv, p->total_q, bm);
+  return tasks(p, bm);
 }
 
 /* Whether threads would be idle: at the end, waiting for the longest task, or, if tasks are small, all along. */
 static bool too_few(const fl4__problem *p, int bm, const fl4_device_info *device)
 {
-  return tasks(p, bm) < device->multiprocessors * (bm > 24 ? 2 : 1);
+  return full_tasks(p, bm) < device->multiprocessors * (bm > 24 ? 2 : 1);
 }
 
 /*
  * Large tasks, since each converts all keys that it sees anew; but not so large that scratch leaves
  * the second-level cache, that rows are missing, or that threads are idle.
+ * The size of key tiles is always the same: the last bits of a row depend on it, and with FL4_BATCH_INVARIANT they may on nothing else
+ * that is chosen.
  */
 static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {

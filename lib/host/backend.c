@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auxiliary.h"
 #include "device.h"
 #include "error.h"
 #include "forward.h"
@@ -157,11 +158,23 @@ static fl4_status launch(fl4__device *device, const fl4__kernel *k, const fl4__g
       .dtype = k->build.dtype,
       .D = k->build.D,
       .causal = k->build.mask == FL4_MASK_CAUSAL,
+      .features = k->build.features,
+      .bias_type = k->build.bias_type,
       .bm = bm,
       .bn = bn,
       .row_tiles = fl4__host_row_tiles(params->Hq, params->Hkv, params->Sq, bm),
+      .tasks = geometry->blocks,
   };
   fl4__host_forward(host_of(device)->isa, &job, geometry->threads, workspace);
+  return FL4_OK;
+}
+
+static fl4_status run_aux(fl4__device *device, const fl4__aux *aux, fl4_stream stream)
+{
+  if (stream)
+    return fl4__fail(FL4_INVALID_ARGUMENT, "%s: stream: is %p, must be NULL on the host device", aux->function,
+                     (void *)stream);
+  if (aux->params) aux->build.kernel->host(aux->params, device->info.multiprocessors);
   return FL4_OK;
 }
 
@@ -248,6 +261,7 @@ const fl4__backend fl4__backend_host = {
     .kernel = kernel,
     .capturing = capturing,
     .launch = launch,
+    .run_aux = run_aux,
     .scratch_take = scratch_take,
     .scratch_give = scratch_give,
     .alloc = alloc,

@@ -79,14 +79,13 @@ int fl4__host_default_threads(void)
 
 void fl4__host_forward(const fl4__host_isa *isa, const fl4__host_job *job, int threads, float *scratch)
 {
-  const int64_t tasks = job->params->B * (int64_t)job->params->Hkv * job->row_tiles;
 #ifdef _OPENMP
   const size_t part = fl4__host_scratch_layout(job->bm, job->bn, job->D).total;
-  /* Tasks differ in length (causal), and threads in speed: each takes the next when it is free. */
+  /* Tasks differ in length (masks, ragged batches), and threads in speed: each takes the next when it is free. */
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (threads > 1)
-  for (int64_t task = 0; task < tasks; task++) isa->task(job, task, scratch + part * (size_t)omp_get_thread_num());
+  for (int64_t task = 0; task < job->tasks; task++) isa->task(job, task, scratch + part * (size_t)omp_get_thread_num());
 #else
   (void)threads;
-  for (int64_t task = 0; task < tasks; task++) isa->task(job, task, scratch);
+  for (int64_t task = 0; task < job->tasks; task++) isa->task(job, task, scratch);
 #endif
 }

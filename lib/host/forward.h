@@ -14,8 +14,10 @@ typedef struct fl4__host_job {
   const fl4_fwd_params *params;
   int dtype, D;
   bool causal;
+  int features, bias_type; /* of fl4__problem */
   int bm, bn;        /* query rows of a task; keys of a tile */
-  int64_t row_tiles; /* tasks of one key/value head */
+  int64_t row_tiles; /* tasks of one key/value head; not with ragged queries */
+  int64_t tasks;     /* of the call */
 } fl4__host_job;
 
 /* Computes task number `task` with this thread's scratch. */
@@ -55,12 +57,19 @@ static inline int64_t fl4__host_row_tiles(int64_t Hq, int64_t Hkv, int64_t Sq, i
   return fl4__ceil_div(Hq / Hkv * Sq, bm);
 }
 
+/* With ragged queries the tiles of all sequences, of one key/value head: no more than these, however long each is. */
+static inline int64_t fl4__host_ragged_tiles(int64_t B, int64_t Hq, int64_t Hkv, int64_t total_q, int bm)
+{
+  return Hq / Hkv * total_q / bm + B;
+}
+
 /* Floats in one thread's scratch; where each part lies. Every part starts at a multiple of 64 bytes. */
 typedef struct fl4__host_scratch {
   size_t q;   /* [bm][D]: query rows in fp32, scaled */
   size_t k;   /* [panels][D][panel]: keys, transposed in panels of two vectors */
   size_t v;   /* [panels][bn][panel]: values, in panels of D */
   size_t s;   /* [FL4__HOST_ROWS][bn]: scores, then weights, of the rows at work */
+  size_t part; /* [FL4__HOST_ROWS][Dv]: what these rows gain of a tile */
   size_t o;   /* [bm][Dv]: output sums */
   size_t sum; /* [bm][FL4__HOST_LANES]: sums of weights, lane by lane */
   size_t max; /* [bm] */
@@ -82,7 +91,8 @@ static inline fl4__host_scratch fl4__host_scratch_layout(int bm, int bn, int D)
   at.o = at.s + FL4__HOST_ROWS * (size_t)bn;
   at.sum = at.o + (size_t)bm * Dv;
   at.max = at.sum + (size_t)bm * lanes;
-  at.total = at.max + ((size_t)bm + lanes - 1) / lanes * lanes;
+  at.part = at.max + ((size_t)bm + lanes - 1) / lanes * lanes;
+  at.total = at.part + FL4__HOST_ROWS * Dv;
   return at;
 }
 

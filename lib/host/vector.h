@@ -21,8 +21,11 @@ typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4)));
 typedef uint32_t vu __attribute__((vector_size(VL * 4)));
 typedef uint16_t vh __attribute__((vector_size(VL * 2)));
+typedef uint8_t vb __attribute__((vector_size(VL)));
 
 #define INLINE static inline __attribute__((always_inline))
+/* What is not for every tile stays out of the way of what is: its registers would be missing there. */
+#define APART static __attribute__((noinline))
 
 /* Loops over registers must be unrolled, or the compiler keeps the array in memory. */
 #if defined(__clang__)

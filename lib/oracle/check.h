@@ -6,6 +6,7 @@
 #ifndef FL4_ORACLE_CHECK_H
 #define FL4_ORACLE_CHECK_H
 
+#include <flashl4/attention.h>
 #include <flashl4/check.h>
 
 #include "problem.h"
@@ -22,21 +23,38 @@ double fl4__epsilon(int dtype);
 typedef struct fl4__tensor {
   int64_t offset;    /* of element [0][0][0][0] in the buffer */
   int64_t stride[3]; /* [b, h, s] */
-  int64_t H, S;      /* heads, rows */
+  int64_t B, H, S;   /* batches, heads, rows: as in memory, so 1 and all rows if they are ragged; pages are batches */
 } fl4__tensor;
 
-/* Where everything lies. Input buffer: q, k and v with gaps. Output buffer: o with guards around. */
+/*
+ * Where everything lies. Input buffer: q, k and v with gaps, and what else the call reads, if it does. Output buffer: o with
+ * guards around.
+ */
 typedef struct fl4__placement {
   fl4__tensor q, k, v, o;
   int64_t input_elements, output_elements;
-  int64_t lse_offset, lse_elements; /* floats, contiguous [B][Hq][Sq] between guards */
+  int64_t lse_offset, lse_elements; /* floats, contiguous [B][Hq][Sq] (or [Hq][rows]) between guards */
+  /* In the input buffer; 0: not there. Types are their own, offsets count elements of the problem's type. */
+  int64_t slopes, sinks, bias, cu_q, cu_k, used_k, table;
+  int64_t bias_size[4]; /* [b, h, i, j]; 1 where it is shared */
+  int64_t columns;      /* of the table */
 } fl4__placement;
 
 enum { FL4__GUARD = 512 }; /* elements before and behind each tensor */
 
 fl4_status fl4__place(const fl4_problem *problem, fl4__placement *placement);
 
-/* Fills the input buffer: data in the tensors, NaN everywhere else. Same data for every layout. */
+/* The call on buffers that are laid out so. Nothing is read through them. */
+fl4_attention_args fl4__placement_args(const fl4_problem *problem, const fl4__placement *placement, void *input,
+                                       void *output, void *lse);
+
+/* What the library makes of that call, whatever the buffers. */
+fl4_status fl4__problem_call(const fl4_problem *problem, fl4__problem *call);
+
+/*
+ * Fills the input buffer: data in the tensors, as far as the lengths go, NaN everywhere else. Same data for every layout,
+ * ragged, paged or not.
+ */
 void fl4__inputs_fill(const fl4_problem *problem, const fl4__placement *placement, uint64_t seed, fl4_inputs inputs,
                       void *buffer);
 

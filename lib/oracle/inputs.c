@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "oracle/check.h"
+#include "oracle/sequence.h"
 
-typedef enum tensor_id { Q, K, V } tensor_id;
+typedef enum tensor_id { Q, K, V, SINKS, BIAS, PAGES } tensor_id;
 
 typedef struct maker {
   const fl4_problem *p;
+  fl4__problem call;     /* the call that will be made */
+  fl4_fwd_params params; /* on the buffer: where rows lie, and how long sequences are */
   fl4_inputs inputs;
   uint64_t seed;
   float scale;      /* softmax scale */
@@ -95,9 +98,10 @@ static float lead(const maker *m)
 /* Picked among the keys that the query sees. */
 static int64_t picked_key(const maker *m, int64_t b, int64_t h, int64_t i)
 {
-  const fl4_problem *p = m->p;
-  const int64_t seen = p->mask == FL4_MASK_CAUSAL ? i + p->Sk - p->Sq + 1 : p->Sk;
-  return (int64_t)(row_key(m, Q, b, h, i) % (uint64_t)(seen > 0 ? seen : p->Sk));
+  const fl4__sequence s = fl4__sequence_of(&m->call, &m->params, b);
+  const fl4__key_range seen = fl4__keys_seen(&m->call, &m->params, &s, i);
+  const int64_t n = seen.end - seen.first;
+  return seen.first + (int64_t)(row_key(m, Q, b, h, i) % (uint64_t)(n > 0 ? n : m->p->Sk));
 }
 
 static void onehot_query(const maker *m, int64_t b, int64_t h, int64_t i, float *row)
@@ -197,32 +201,118 @@ static float bounded(float x)
   return x > 60000 ? 60000 : x < -60000 ? -60000 : x;
 }
 
+static void fill_row(const maker *m, tensor_id id, int64_t b, int64_t h, int64_t s, int64_t at, void *buffer)
+{
+  float row[256];
+  if (id == Q)
+    query_row(m, b, h, s, row);
+  else if (id == K)
+    key_row(m, b, h, s, row);
+  else
+    normal_row(m, V, b, h, s, 1, row);
+  for (int64_t d = 0; d < m->p->D; d++) fl4__store(buffer, m->p->dtype, at + d, bounded(row[d]));
+}
+
+/* Rows that there are, in a tensor whose [b, h, s] they are: those of a sequence, wherever they lie. */
 static void fill_tensor(const maker *m, tensor_id id, const fl4__tensor *t, void *buffer)
 {
-  const int64_t rows = m->p->B * t->H * t->S;
+  const int64_t H = t->H, S = id == Q ? m->p->Sq : m->p->Sk, rows = m->p->B * H * S;
 #pragma omp parallel for
   for (int64_t r = 0; r < rows; r++) {
-    const int64_t s = r % t->S, h = r / t->S % t->H, b = r / t->S / t->H;
-    float row[256];
-    if (id == Q)
-      query_row(m, b, h, s, row);
-    else if (id == K)
-      key_row(m, b, h, s, row);
-    else
-      normal_row(m, V, b, h, s, 1, row);
-    const int64_t at = t->offset + b * t->stride[0] + h * t->stride[1] + s * t->stride[2];
-    for (int64_t d = 0; d < m->p->D; d++) fl4__store(buffer, m->p->dtype, at + d, bounded(row[d]));
+    const int64_t s = r % S, h = r / S % H, b = r / S / H;
+    const fl4__sequence at = fl4__sequence_of(&m->call, &m->params, b);
+    if (id == Q && s < at.queries)
+      fill_row(m, id, b, h, s, t->offset + fl4__query_row(&m->call, &at, t->stride, h, s), buffer);
+    if (id != Q && s < at.keys)
+      fill_row(m, id, b, h, s, t->offset + fl4__key_row(&m->call, &m->params, &at, t->stride, h, s), buffer);
   }
+}
+
+/* ---------------------------------------------------------------- beyond q, k and v */
+
+/* Those of a model with 8 heads, exact: 1/2 … 1/256. */
+static void fill_slopes(const maker *m, float *slopes)
+{
+  for (int64_t h = 0; h < m->p->Hq; h++) slopes[h] = 1.f / (float)(2 << h % 8);
+}
+
+/* About as much as all keys of a row together, so that they count: ln Sk is 0.7 log2 Sk. */
+static void fill_sinks(const maker *m, float *sinks)
+{
+  const int octaves = 63 - __builtin_clzll((unsigned long long)m->p->Sk + 1);
+  for (int64_t h = 0; h < m->p->Hq; h++) sinks[h] = 0.7f * (float)octaves + normal(row_key(m, SINKS, 0, h, 0), 0);
+}
+
+/* N(0, 1), and one value in eight hides its keys; of bytes one in four. */
+static void fill_bias(const maker *m, const fl4__placement *at, void *bias)
+{
+  const int64_t *n = at->bias_size, rows = n[0] * n[1] * n[2];
+  const int type = m->p->bias - 1;
+#pragma omp parallel for
+  for (int64_t r = 0; r < rows; r++) {
+    const uint64_t key = row_key(m, BIAS, r / n[2] / n[1], r / n[2] % n[1], r % n[2]);
+    for (int64_t j = 0; j < n[3]; j++) {
+      const unsigned coin = (unsigned)next(key, ~(uint64_t)j) % 8;
+      if (type == FL4_BIAS_BOOL)
+        ((unsigned char *)bias)[r * n[3] + j] = coin > 1 ? (unsigned char)coin : 0;
+      else
+        fl4__store(bias, type, r * n[3] + j, coin ? normal(key, j) : -INFINITY);
+    }
+  }
+}
+
+static void fill_lengths(const maker *m, int32_t *cu_q, int32_t *cu_k, int32_t *used_k)
+{
+  int32_t queries = 0, keys = 0;
+  for (int64_t b = 0; b < m->p->B; b++) {
+    const fl4__lengths l = fl4__problem_lengths(m->p, b);
+    if (cu_q) cu_q[b] = queries;
+    if (cu_k) cu_k[b] = keys;
+    if (used_k) used_k[b] = (int32_t)l.keys;
+    queries += (int32_t)l.queries, keys += (int32_t)l.room;
+  }
+  if (cu_q) cu_q[m->p->B] = queries;
+  if (cu_k) cu_k[m->p->B] = keys;
+}
+
+/* Pages in random order, each 17th left over. Beyond the keys in use the table has −1, as the rest of the buffer. */
+static void fill_table(const maker *m, const fl4__placement *at, int32_t *table)
+{
+  const int64_t columns = at->columns, cells = m->p->B * columns;
+  const uint64_t key = row_key(m, PAGES, 0, 0, 0);
+  for (int64_t i = 0; i < cells; i++) table[i] = (int32_t)(i + i / 16);
+  for (int64_t i = 0; i < cells; i++) { /* Fisher and Yates */
+    const int64_t other = i + (int64_t)(next(key, (uint64_t)i) % (uint64_t)(cells - i));
+    const int32_t mine = table[i];
+    table[i] = table[other], table[other] = mine;
+  }
+  for (int64_t b = 0; b < m->p->B; b++)
+    for (int64_t c = fl4__ceil_div(fl4__problem_lengths(m->p, b).keys, m->p->page_size); c < columns; c++)
+      table[b * columns + c] = -1;
+}
+
+static void fill_others(const maker *m, const fl4__placement *at, const fl4_attention_args *a)
+{
+  if (a->alibi_slopes) fill_slopes(m, (float *)a->alibi_slopes);
+  if (a->sinks) fill_sinks(m, (float *)a->sinks);
+  if (a->bias) fill_bias(m, at, (void *)a->bias);
+  fill_lengths(m, (int32_t *)a->cu_seqlens_q, (int32_t *)a->cu_seqlens_k, (int32_t *)a->seqused_k);
+  if (a->block_table) fill_table(m, at, (int32_t *)a->block_table);
 }
 
 void fl4__inputs_fill(const fl4_problem *problem, const fl4__placement *placement, uint64_t seed, fl4_inputs inputs,
                       void *buffer)
 {
+  fl4_attention_args a = fl4__placement_args(problem, placement, buffer, buffer, buffer);
   maker m = {.p = problem, .inputs = inputs, .seed = seed};
   m.scale = problem->scale != 0 ? problem->scale : 1 / sqrtf((float)problem->D);
+  a.scale = 0; /* a call refuses some; here rows are all that is wanted */
+  (void)fl4__problem_from_args(&a, FL4__NEED_SHAPE, &m.call,
+                               &m.params); /* of what fl4__place() accepts it can be made */
   choose_code(&m);
   /* All bits set is a NaN in every dtype. */
   memset(buffer, 0xff, (size_t)placement->input_elements * (size_t)fl4__dtype_size(problem->dtype));
+  fill_others(&m, placement, &a);
   fill_tensor(&m, Q, &placement->q, buffer);
   fill_tensor(&m, K, &placement->k, buffer);
   fill_tensor(&m, V, &placement->v, buffer);

@@ -89,11 +89,14 @@ done:
   return status;
 }
 
-/* On a GPU all of it by cuBLAS, and rows by fp64, so that a mistake which kernel and cuBLAS share shows too. */
+/*
+ * On a GPU all of it by cuBLAS, and rows by fp64, so that a mistake which kernel and cuBLAS share shows too. What is not dense
+ * only fp64 knows.
+ */
 static fl4_status compute(const fl4__trial *trial, fl4_oracle oracle, fl4__reference *r)
 {
   const bool cuda = trial->ctx->device->info.kind == FL4_DEVICE_CUDA;
-  const bool both = oracle == FL4_ORACLE_AUTO && cuda;
+  const bool both = oracle == FL4_ORACLE_AUTO && cuda && !trial->call.features;
   if (both || oracle == FL4_ORACLE_CUBLAS) FL4_TRY(compute_cublas(trial, &r->by[r->n++]));
   if (oracle == FL4_ORACLE_CUBLAS) return FL4_OK;
   return compute_fp64(trial, both ? fp64_sample_budget : fp64_budget, &r->by[r->n++]);
@@ -130,41 +133,46 @@ static double element_of(const void *elements, bool wide, int64_t i)
   return wide ? ((const double *)elements)[i] : (double)((const float *)elements)[i];
 }
 
-static void compare_head(const fl4__trial *trial, const values *v, int64_t head, fl4__compare *c)
+/* Of a head; returns how many rows there are. */
+static int64_t compare_head(const fl4__trial *trial, const values *v, int64_t head, fl4__compare *c)
 {
   const fl4_problem *p = &trial->problem;
-  const fl4__tensor *o = &trial->placement.o;
   const int64_t b = head / p->Hq, h = head % p->Hq;
+  const fl4__sequence s = fl4__sequence_of(&trial->call, &trial->params, b);
+  int64_t rows = 0;
   for (int64_t n = 0; n < v->n; n++) {
-    const int64_t i = v->rows ? v->rows[n] : n;
-    const int64_t out = o->offset + b * o->stride[0] + h * o->stride[1] + i * o->stride[2];
-    const int64_t ref = (head * v->n + n) * p->D;
+    const int64_t i = v->rows ? v->rows[n] : n, ref = (head * v->n + n) * p->D;
+    if (i >= s.queries) continue;
+    const int64_t out = fl4__trial_output_row(trial, &s, h, i);
     for (int64_t d = 0; d < p->D; d++)
       fl4__compare_add(c, (const int64_t[4]){b, h, i, d}, (double)fl4__load(trial->output, p->dtype, out + d),
                        element_of(v->ref, v->wide, ref + d), element_of(v->low, v->wide, ref + d));
     if (p->lse)
-      fl4__compare_lse(c, (double)trial->lse[trial->placement.lse_offset + head * p->Sq + i],
+      fl4__compare_lse(c, (double)trial->lse[fl4__trial_lse_row(trial, &s, h, i)],
                        element_of(v->lse, v->wide, head * v->n + n));
+    rows++;
   }
+  return rows;
 }
 
 static void compare(const fl4__trial *trial, const values *v, fl4_check_result *result)
 {
   const fl4_problem *p = &trial->problem;
   const int64_t heads = p->B * p->Hq;
+  int64_t rows = 0;
   fl4__compare total;
   fl4__compare_init(&total, p->dtype, p->D);
 #pragma omp parallel
   {
     fl4__compare part;
     fl4__compare_init(&part, p->dtype, p->D);
-#pragma omp for schedule(dynamic)
-    for (int64_t head = 0; head < heads; head++) compare_head(trial, v, head, &part);
+#pragma omp for schedule(dynamic) reduction(+ : rows)
+    for (int64_t head = 0; head < heads; head++) rows += compare_head(trial, v, head, &part);
 #pragma omp critical
     fl4__compare_merge(&total, &part);
   }
   fl4__compare_judge(&total, p->lse != 0, result);
-  result->rows_checked = heads * v->n;
+  result->rows_checked = rows;
   strcpy(result->oracle, v->name);
 }
 

@@ -172,6 +172,10 @@ fl4_status fl4_oracle_cublas(fl4_context *ctx, const fl4_attention_args *args, f
   FL4_TRY(fl4__struct_read(&a, sizeof a, args, "fl4_attention_args"));
   job j = {.device = fl4__cuda(ctx->device), .stream = stream, .ref = ref, .low = low, .lse = lse};
   FL4_TRY(fl4__problem_from_args(&a, FL4__NEED_SHAPE, &j.p, &j.params));
+  const char *beyond = fl4__feature_beyond(j.p.features, 0);
+  if (beyond)
+    return fl4__fail(FL4_UNSUPPORTED, "fl4_oracle_cublas: args: have %s, the cuBLAS oracle takes dense attention",
+                     beyond);
   const bool keys = j.p.B && j.p.Sk;
   if ((j.p.B && j.p.Sq && !a.q) || (keys && !a.k) || (keys && !a.v))
     return fl4__fail(FL4_INVALID_ARGUMENT, "fl4_attention_args.%s: is NULL, must point to the tensor",

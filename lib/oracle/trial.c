@@ -35,6 +35,8 @@ fl4_status fl4__trial_open(fl4__trial *trial, fl4_context *ctx, const fl4_proble
   FL4_TRY(device->backend->alloc(device, trial->input_bytes, &trial->d_input[0]));
   trial->copies = 1;
   fl4__inputs_fill(problem, &trial->placement, seed, inputs, trial->input);
+  const fl4_attention_args here = fl4__trial_host_args(trial);
+  FL4_TRY(fl4__problem_from_args(&here, FL4__NEED_SHAPE, &trial->call, &trial->params));
   FL4_TRY(device->backend->upload(device, trial->d_input[0], trial->input, trial->input_bytes));
   return fl4__trial_set_copies(trial, copies);
 }
@@ -106,36 +108,24 @@ fl4_status fl4__output_poison(const fl4__trial *trial, const fl4__output *output
 
 /* ---------------------------------------------------------------- calls */
 
-static void *at(void *base, int64_t elements, int element)
-{
-  return (char *)base + elements * element;
-}
-
-static fl4_attention_args args_on(const fl4__trial *trial, void *input, void *output, void *lse)
-{
-  const fl4_problem *p = &trial->problem;
-  const fl4__placement *where = &trial->placement;
-  fl4_attention_args a = FL4_ATTENTION_ARGS_INIT;
-  a.dtype = p->dtype, a.mask = p->mask, a.scale = p->scale;
-  a.B = p->B, a.Hq = p->Hq, a.Hkv = p->Hkv, a.Sq = p->Sq, a.Sk = p->Sk, a.D = p->D;
-  a.q = at(input, where->q.offset, trial->element);
-  a.k = at(input, where->k.offset, trial->element);
-  a.v = at(input, where->v.offset, trial->element);
-  a.o = at(output, where->o.offset, trial->element);
-  a.lse = p->lse ? at(lse, where->lse_offset, sizeof(float)) : NULL;
-  memcpy(a.q_stride, where->q.stride, sizeof a.q_stride);
-  memcpy(a.k_stride, where->k.stride, sizeof a.k_stride);
-  memcpy(a.v_stride, where->v.stride, sizeof a.v_stride);
-  memcpy(a.o_stride, where->o.stride, sizeof a.o_stride);
-  return a;
-}
-
 fl4_attention_args fl4__trial_args(const fl4__trial *trial, int copy, const fl4__output *output)
 {
-  return args_on(trial, trial->d_input[copy], output->o, output->lse);
+  return fl4__placement_args(&trial->problem, &trial->placement, trial->d_input[copy], output->o, output->lse);
 }
 
 fl4_attention_args fl4__trial_host_args(const fl4__trial *trial)
 {
-  return args_on(trial, trial->input, trial->output, trial->lse);
+  return fl4__placement_args(&trial->problem, &trial->placement, trial->input, trial->output, trial->lse);
+}
+
+/* ---------------------------------------------------------------- rows */
+
+int64_t fl4__trial_output_row(const fl4__trial *trial, const fl4__sequence *s, int64_t h, int64_t i)
+{
+  return trial->placement.o.offset + fl4__query_row(&trial->call, s, trial->params.o_stride, h, i);
+}
+
+int64_t fl4__trial_lse_row(const fl4__trial *trial, const fl4__sequence *s, int64_t h, int64_t i)
+{
+  return trial->placement.lse_offset + fl4__query_row(&trial->call, s, trial->params.lse_stride, h, i);
 }

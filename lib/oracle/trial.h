@@ -9,10 +9,11 @@
 #include <flashl4/attention.h>
 
 #include "oracle/check.h"
+#include "oracle/sequence.h"
 
 /* One set of outputs. */
 typedef struct fl4__output {
-  void *o, *lse;           /* device memory: whole buffers, guards included */
+  void *o, *lse; /* device memory: whole buffers, guards included */
 } fl4__output;
 
 /* The data of a problem on a device. */
@@ -25,9 +26,11 @@ typedef struct fl4__trial {
   int element; /* bytes */
   size_t input_bytes, output_bytes, lse_bytes;
   int copies;
-  void **d_input;      /* [copies], device memory; equal data */
-  char *input;         /* the same on this machine, for the fp64 oracle */
-  char *output;        /* where an output is brought to be judged */
+  void **d_input;        /* [copies], device memory; equal data */
+  fl4__problem call;     /* what the library makes of it */
+  fl4_fwd_params params; /* on this machine's memory */
+  char *input;           /* the same on this machine, for the fp64 oracle */
+  char *output;          /* where an output is brought to be judged */
   float *lse;
 } fl4__trial;
 
@@ -52,6 +55,10 @@ fl4_status fl4__output_poison(const fl4__trial *trial, const fl4__output *output
 fl4_attention_args fl4__trial_args(const fl4__trial *trial, int copy, const fl4__output *output);
 /* The same on this machine's memory. */
 fl4_attention_args fl4__trial_host_args(const fl4__trial *trial);
+
+/* Where a row of O lies in trial->output, and its LSE in trial->lse; elements. */
+int64_t fl4__trial_output_row(const fl4__trial *trial, const fl4__sequence *s, int64_t h, int64_t i);
+int64_t fl4__trial_lse_row(const fl4__trial *trial, const fl4__sequence *s, int64_t h, int64_t i);
 
 /* References for a trial's data: computed once, used for any number of outputs, on any device. */
 typedef struct fl4__reference fl4__reference;

@@ -8,26 +8,14 @@
 
 #include "context.h"
 #include "error.h"
-#include "oracle/trial.h"
+#include "oracle/check.h"
 
 enum {
   MAX_REASONS = sizeof((fl4_tune_space_info *)0)->reasons / sizeof((fl4_tune_space_info *)0)->reasons[0],
   REASON = sizeof((fl4_tune_space_info *)0)->reasons[0].reason,
 };
 
-/* ---------------------------------------------------------------- problem and choice */
-
-/* Alignment is a matter of where rows begin, so it takes addresses: those of a buffer at 4096. */
-fl4_status fl4__tune_problem(const fl4_problem *problem, fl4__problem *out)
-{
-  char *const base = (char *)(uintptr_t)4096; /* never read */
-  fl4__trial trial = {.problem = *problem, .element = fl4__dtype_size(problem->dtype), .input = base, .output = base};
-  trial.lse = (float *)(void *)base;
-  FL4_TRY(fl4__place(problem, &trial.placement));
-  const fl4_attention_args args = fl4__trial_host_args(&trial);
-  fl4_fwd_params params;
-  return fl4__problem_from_args(&args, FL4__NEED_SHAPE, out, &params);
-}
+/* ---------------------------------------------------------------- choice */
 
 fl4_status fl4__tune_choice(const char *family, const fl4__problem *problem, const fl4_device_info *device,
                             fl4__variant *choice)
@@ -203,7 +191,7 @@ fl4_status fl4_tune_space(fl4_context *ctx, const fl4_problem *problem, const ch
   fl4__variant choice;
   fl4__family_space s;
   FL4_TRY(fl4__problem_validate(problem, &valid));
-  FL4_TRY(fl4__tune_problem(&valid, &p));
+  FL4_TRY(fl4__problem_call(&valid, &p));
   fl4_status status = fl4__tune_choice(family, &p, device, &choice);
   if (status != FL4_OK) return fl4__fail_context(status, "fl4_tune_space: family");
   status = fl4__family_space_open(choice.family, &p, device, &s);

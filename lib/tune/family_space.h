@@ -16,9 +16,6 @@ typedef struct fl4__family_space {
   fl4_tune_space_info info;
 } fl4__family_space;
 
-/* The problem as selection and families see it, laid out as fl4__trial_open() does. */
-fl4_status fl4__tune_problem(const fl4_problem *problem, fl4__problem *out);
-
 /* The built-in choice of a family, NULL: of the first that can. With the reason if there is none. */
 fl4_status fl4__tune_choice(const char *family, const fl4__problem *problem, const fl4_device_info *device,
                             fl4__variant *choice);

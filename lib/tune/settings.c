@@ -137,7 +137,7 @@ fl4_status fl4__tune_subject_open(fl4_tuner *t, const fl4_problem *problem)
   FL4_TRY(fl4__problem_validate(problem, &t->problem));
   if (t->problem.B == 0 || t->problem.Sq == 0)
     return fl4__fail(FL4_INVALID_ARGUMENT, "problem: has no query, so there is nothing to tune");
-  FL4_TRY(fl4__tune_problem(&t->problem, &p));
+  FL4_TRY(fl4__problem_call(&t->problem, &p));
   fl4_status status = fl4__tune_choice(t->options.family, &p, device, &t->choice);
   if (status != FL4_OK) return t->options.family ? fl4__fail_context(status, OPTIONS ".family") : status;
   FL4_TRY(fl4__family_space_open(t->choice.family, &p, device, &t->family));

@@ -7,7 +7,7 @@
 
 Tensors may have any strides as long as the last dimension is contiguous, so t.transpose(1, 2) of a
 [B, S, H, D] tensor is as good as a copy. There is no autograd. Failures raise flashl4.Error with the
-library's sentence.
+library's sentence. Windows, biases, ragged batches and pages are keywords: see Context.forward().
 
     a, b = flashl4.bench("b2hq8sq1024d64:bf16:causal", ["fwd_mma:bm=64", "fwd_mma:bm=128"])
     print(a.p50, b.p50, b.ratio, b.verdict)       # microseconds; "faster", "slower", "same", "ambiguous"
@@ -23,6 +23,7 @@ from ._api import lib as _lib
 from ._bench import BenchResult, Contender, Health, Limits, Progress, bench
 from ._common import Error, choice, encoded, parse_problem, values
 from ._common import check as _check
+from ._features import Features
 from ._stats import Comparison, Statistics, compare, judge, statistics
 from ._tensors import Tensor, as_tensor, contiguous, current_stream, like, outer_strides
 from ._tune import Replay, TuneCandidate, TuneParameter, TuneProgress, TuneReport, Tuner, TuneSpace
@@ -86,7 +87,7 @@ def _lse_tensor(q, lse):
     """None, a new tensor, or the caller's own: what `lse` asks for."""
     if lse is False:
         return None
-    return like(q, tuple(q.shape[:3])) if lse is True else lse
+    return like(q, tuple(q.shape[:-1])) if lse is True else lse
 
 
 class Context:
@@ -124,8 +125,22 @@ class Context:
         if getattr(self, "_handle", None):
             self.close()
 
-    def forward(self, q, k, v, out=None, causal=False, scale=None, lse=False, stream=None, workspace=None):
+    def forward(self, q, k, v, out=None, causal=False, scale=None, lse=False, stream=None, workspace=None, **features):
         """softmax(scale · q kᵀ) v. Returns the output, or (output, lse) if `lse` is true or a tensor.
+
+        What more there may be, as fl4_attention_args describes it; tensors are on the context's device:
+
+        window        (left, right): keys beside the diagonal that are seen, -1 for all; in place of `causal`
+        softcap       scores become softcap · tanh(score / softcap)
+        alibi         float32 slopes, [Hq] or [B, Hq]
+        sinks         float32 [Hq]: a further logit of each row
+        bias          added to scores; [B, Hq, Sq, Sk], or 1 where it is shared. bool or uint8: 0 hides the key
+        cu_seqlens_q  int32 [B + 1]: q and out are [Hq, rows, D], lse is [Hq, rows]; `max_q` is the greatest length
+        cu_seqlens_k  int32 [B + 1]: k and v are [Hkv, rows, D]; `max_k` is the greatest length
+        seqused_k     int32 [B]: only so many keys are there
+        block_table   int32 [B, columns]: k and v are pools of pages, [pages, Hkv, page size, D]; a pool of
+                      [pages, page size, Hkv, D] is given as pool.transpose(1, 2). `max_k` if it is less than all columns
+        invariant     true: a row's result does not depend on what else is in the batch
 
         `workspace`: a contiguous float32 tensor of at least workspace_size() bytes, zeroed before its first use, which
         no other call uses at the same time; it saves what the context's own, taken and cleared for each call, costs.
@@ -136,7 +151,7 @@ class Context:
         if out is None:
             out = like(q)
         lse = _lse_tensor(q, lse)
-        args = self._args(q, k, v, out, causal, scale, lse)
+        args = self._args(q, k, v, out, causal, scale, lse, features)
         if stream is None:
             stream = current_stream(q)
         if workspace is not None:
@@ -144,24 +159,24 @@ class Context:
         _check(_lib.fl4_attention_forward(self._live(), ctypes.byref(args), stream))
         return out if lse is None else (out, lse)
 
-    def prepare(self, q, k, v, out=None, causal=False, scale=None, lse=False):
+    def prepare(self, q, k, v, out=None, causal=False, scale=None, lse=False, **features):
         """Compiles what forward() of the same tensors, with or without `lse`, needs, without running it."""
-        args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse))
+        args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse), features)
         _check(_lib.fl4_attention_prepare(self._live(), ctypes.byref(args)))
 
-    def plan(self, q, k, v, out=None, causal=False, scale=None, lse=False):
+    def plan(self, q, k, v, out=None, causal=False, scale=None, lse=False, **features):
         """How forward() of the same tensors, with or without `lse`, runs: variant, registers, shared memory, …"""
         info = _api.PlanInfo()
-        args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse))
+        args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse), features)
         _check(_lib.fl4_attention_plan_info(self._live(), ctypes.byref(args), ctypes.byref(info)))
         out = _namespace(info)
         out.origin = _api.ORIGINS[info.origin]
         return out
 
-    def workspace_size(self, q, k, v, out=None, causal=False, scale=None, lse=False):
+    def workspace_size(self, q, k, v, out=None, causal=False, scale=None, lse=False, **features):
         """Bytes of a workspace for forward() of the same tensors; 0 if it needs none."""
         size = ctypes.c_size_t()
-        args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse))
+        args = self._args(q, k, v, out, causal, scale, _lse_tensor(q, lse), features)
         _check(_lib.fl4_attention_workspace_size(self._live(), ctypes.byref(args), ctypes.byref(size)))
         return size.value
 
@@ -287,13 +302,14 @@ class Context:
             raise ValueError(f"workspace: is {t.dtype} with strides {list(t.strides)}, must be float32 and contiguous")
         return t.pointer, 4 * math.prod(t.shape)
 
-    def _args(self, q, k, v, out, causal, scale, lse):
+    def _args(self, q, k, v, out, causal, scale, lse, features):
         """The C arguments, after the checks that only Python can make: C sees no shapes."""
+        more = Features(**features)
         given = {"q": q, "k": k, "v": v, "out": out, "lse": lse}
         t = {n: as_tensor(n, x, written=n in ("out", "lse")) for n, x in given.items() if x is not None}
         here = self._here()
         for name, tensor in t.items():
-            rank = 3 if name == "lse" else 4
+            rank = (3 if name == "lse" else 4) - more.ragged(name)
             if len(tensor.shape) != rank:
                 raise ValueError(f"{name}: has {len(tensor.shape)} dimensions, must have {rank}")
             if tensor.device != here:
@@ -301,14 +317,20 @@ class Context:
             wanted = "float32" if name == "lse" else t["q"].dtype
             if tensor.dtype != wanted:
                 raise TypeError(f"{name}: dtype is {tensor.dtype}, must be {wanted}")
-        (B, Hq, Sq, D), (_, Hkv, Sk, _) = t["q"].shape, t["k"].shape
-        must = {"k": (B, Hkv, Sk, D), "v": (B, Hkv, Sk, D), "out": (B, Hq, Sq, D), "lse": (B, Hq, Sq)}
+        t = {name: more.view(name, tensor) for name, tensor in t.items()}
+        (_, Hq, rows, D), (_, Hkv, keys, _) = t["q"].shape, t["k"].shape
+        B, Sq, Sk = more.sizes(t["q"].shape, t["k"].shape, here)
+        n, m = more.batches(B, t["q"].shape, t["k"].shape)
+        must = {"k": (m, Hkv, keys, D), "v": (m, Hkv, keys, D), "out": (n, Hq, rows, D), "lse": (n, Hq, rows)}
         for name, shape in must.items():
             if name in t and t[name].shape != shape:
-                raise ValueError(f"{name}: shape is {list(t[name].shape)}, must be {list(shape)}")
+                cut = 1 if more.ragged(name) else 0
+                raise ValueError(f"{name}: shape is {list(t[name].shape[cut:])}, must be {list(shape[cut:])}")
 
         if scale == 0:
             raise ValueError("scale: is 0, must not be; None means 1/sqrt(D)")
+        if causal and more.window is not None:
+            raise ValueError("window: is given with causal; (-1, 0) is causal, (left, 0) a causal window")
 
         args = _api.AttentionArgs(
             dtype=_api.DTYPES.index(t["q"].dtype), mask=_api.MASKS.index("causal" if causal else "none"),
@@ -318,4 +340,9 @@ class Context:
             field = "o" if name == "out" else name
             setattr(args, field, tensor.pointer)
             getattr(args, f"{field}_stride")[:] = outer_strides(name, tensor, len(tensor.shape))
+        if more.ragged("q"):
+            args.total_q = rows
+        if more.ragged("k"):
+            args.total_k = keys
+        more.fill(args, t["k"].shape, here)
         return args

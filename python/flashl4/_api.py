@@ -17,8 +17,9 @@ STATUS = {
     -14: "WRONG_OUTPUT",
 }  # fmt: skip
 DTYPES = ("float16", "bfloat16", "float32")  # fl4_dtype
-DTYPE_SIZE = (2, 2, 4)
-MASKS = ("none", "causal")  # fl4_mask
+MASKS = ("none", "causal", "window")  # fl4_mask
+BIASES = ("float16", "bfloat16", "float32", "bool")  # fl4_bias_type
+LENGTHS = ("all", "drawn", "full", "one")  # fl4_lengths
 LAYOUTS = ("bhsd", "bshd", "packed", "odd")  # fl4_layout
 DEVICE_KINDS = ("host", "cuda", "emu")  # fl4_device_kind
 ORIGINS = ("built in", "compiled", "from disk")  # fl4_kernel_origin
@@ -34,7 +35,8 @@ INVALIDITIES = ("correct", "constraints", "compile", "runtime", "timeout", "corr
 MATCHES = ("none", "exact", "bucket", "near")  # fl4_match
 CONTEXT_NO_DISK_CACHE, CONTEXT_DEBUG = 1, 2
 CANCELLED = -13  # of STATUS
-PROBLEM_LINE_MAX = 192
+PROBLEM_LINE_MAX = 256
+BATCH_INVARIANT = 1  # of fl4_attention_flag
 REPLAY_CAP = 1500  # most evaluations of fl4_tune_replay() where none are given
 
 
@@ -85,7 +87,10 @@ class Problem(Struct):
     _fields_ = [
         ("struct_size", c_size_t), ("dtype", c_int32), ("mask", c_int32), ("layout", c_int32), ("lse", c_int32),
         ("B", c_int64), ("Hq", c_int64), ("Hkv", c_int64), ("Sq", c_int64), ("Sk", c_int64), ("D", c_int64),
-        ("scale", c_float), ("reserved0", c_uint32), ("reserved", c_uint64 * 4),
+        ("scale", c_float), ("reserved0", c_uint32), ("reserved", c_uint64 * 4), ("window_left", c_int64),
+        ("window_right", c_int64), ("softcap", c_float), ("flags", c_uint32), ("alibi", c_int32), ("sinks", c_int32),
+        ("bias", c_int32), ("bias_shared", c_int32), ("ragged", c_int32), ("lens", c_int32), ("page_size", c_int32),
+        ("reserved1", c_int32),
     ]  # fmt: skip
 
 
@@ -96,7 +101,12 @@ class AttentionArgs(Struct):
         ("q", c_void_p), ("k", c_void_p), ("v", c_void_p), ("o", c_void_p), ("lse", c_void_p),
         ("q_stride", c_int64 * 3), ("k_stride", c_int64 * 3), ("v_stride", c_int64 * 3), ("o_stride", c_int64 * 3),
         ("lse_stride", c_int64 * 3), ("scale", c_float), ("reserved0", c_uint32), ("workspace", c_void_p),
-        ("workspace_size", c_size_t), ("reserved", c_uint64 * 4),
+        ("workspace_size", c_size_t), ("reserved", c_uint64 * 4), ("window_left", c_int64), ("window_right", c_int64),
+        ("softcap", c_float), ("flags", c_uint32), ("alibi_slopes", c_void_p), ("alibi_stride", c_int64 * 2),
+        ("sinks", c_void_p), ("bias", c_void_p), ("bias_stride", c_int64 * 4), ("bias_type", c_int32),
+        ("page_size", c_int32), ("cu_seqlens_q", c_void_p), ("cu_seqlens_k", c_void_p), ("seqused_k", c_void_p),
+        ("block_table", c_void_p), ("block_table_stride", c_int64), ("n_pages", c_int64), ("total_q", c_int64),
+        ("total_k", c_int64),
     ]  # fmt: skip
 
 

@@ -4,15 +4,16 @@ import ctypes
 
 from . import _api
 
-_TYPESTR = {"<f2": "float16", "<f4": "float32"}
+_TYPESTR = {"<f2": "float16", "<f4": "float32", "<i4": "int32", "|b1": "bool", "|u1": "uint8"}
+_SIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "int32": 4, "bool": 1, "uint8": 1}
 
 
 class Tensor:
     """Memory with a shape. `owner` is kept alive; strides count elements, None means contiguous."""
 
     def __init__(self, pointer, shape, dtype, strides=None, device="host", owner=None):
-        if dtype not in _api.DTYPES:
-            raise TypeError(f"dtype is {dtype}, must be one of {', '.join(_api.DTYPES)}")
+        if dtype not in _SIZE:
+            raise TypeError(f"dtype is {dtype}, must be one of {', '.join(_SIZE)}")
         self.pointer, self.shape, self.dtype, self.device, self.owner = pointer, tuple(shape), dtype, device, owner
         self.strides = contiguous(self.shape) if strides is None else tuple(strides)
 
@@ -24,7 +25,7 @@ class Tensor:
         elements = 1
         for n in tensor.shape:
             elements *= n
-        if elements * _api.DTYPE_SIZE[_api.DTYPES.index(dtype)] > len(view):
+        if elements * _SIZE[dtype] > len(view):
             raise ValueError(f"the buffer has {len(view)} bytes, too few for {dtype}{list(tensor.shape)}")
         return tensor
 
@@ -37,26 +38,30 @@ def contiguous(shape):
     return tuple(strides)
 
 
-def as_tensor(name, value, written=False):
+def _check_dtype(name, dtype, dtypes):
+    if dtype not in dtypes:
+        raise TypeError(f"{name}: dtype is {dtype}, must be {'one of ' if len(dtypes) > 1 else ''}{', '.join(dtypes)}")
+
+
+def as_tensor(name, value, written=False, dtypes=_api.DTYPES):
     """Describes `value`; errors call it `name`."""
     if isinstance(value, Tensor):
+        _check_dtype(name, value.dtype, dtypes)
         return value
     if hasattr(value, "data_ptr"):  # torch
         dtype = str(value.dtype).replace("torch.", "")
-        if dtype not in _api.DTYPES:
-            raise TypeError(f"{name}: dtype is {dtype}, must be one of {', '.join(_api.DTYPES)}")
+        _check_dtype(name, dtype, dtypes)
         device = f"cuda:{value.device.index}" if value.is_cuda else "host"
         return Tensor(value.data_ptr(), value.shape, dtype, value.stride(), device, value)
     interface = getattr(value, "__array_interface__", None)
     if interface is None:
         raise TypeError(f"{name}: is a {type(value).__name__}, must be a torch tensor, a numpy array or a flashl4.Tensor")
     dtype = _TYPESTR.get(interface["typestr"], str(getattr(value, "dtype", interface["typestr"])))
-    if dtype not in _api.DTYPES:
-        raise TypeError(f"{name}: dtype is {dtype}, must be one of {', '.join(_api.DTYPES)}")
+    _check_dtype(name, dtype, dtypes)
     pointer, read_only = interface["data"]
     if written and read_only:
         raise ValueError(f"{name}: is read-only")
-    size, strides = _api.DTYPE_SIZE[_api.DTYPES.index(dtype)], interface.get("strides")
+    size, strides = _SIZE[dtype], interface.get("strides")
     if strides is not None:
         if any(s % size for s in strides):
             raise ValueError(f"{name}: strides {strides} are no multiples of the element, {size} bytes")

@@ -8,6 +8,7 @@
 #include <mutex>
 
 extern "C" {
+#include "auxiliary.h"
 #include "device.h"
 #include "error.h"
 #include "util/os.h"
@@ -55,9 +56,15 @@ struct Kernel {
   Entry entry;
 };
 
+struct AuxKernel {
+  fl4__aux_build build;
+  Entry entry;
+};
+
 struct Device {
   fl4__device base; /* first */
   std::list<Kernel> kernels;
+  std::list<AuxKernel> aux;
   std::atomic<u64> launches{0};
 };
 
@@ -232,6 +239,42 @@ static fl4_status run(fl4__device *device, const fl4__kernel *kernel, const fl4_
   return status;
 }
 
+static fl4_status find_aux(Device *d, const fl4__aux_build &build, Entry *entry)
+{
+  std::lock_guard<std::mutex> guard(lock);
+  for (const AuxKernel &k : d->aux)
+    if (std::memcmp(&k.build, &build, sizeof build) == 0) return *entry = k.entry, FL4_OK;
+  char text[FL4__AUX_OPTIONS][FL4__OPTION_TEXT];
+  const int n = fl4__aux_options(&build, text);
+  std::string error;
+  *entry = compile_instance(std::vector<std::string>(text, text + n), d->base.config.kernel_dir, build.kernel->source,
+                            build.kernel->entry, &error);
+  if (!*entry) return fl4__fail(FL4_COMPILE_FAILED, "%s: %s", build.kernel->source, error.c_str());
+  d->aux.push_back({build, *entry});
+  return FL4_OK;
+}
+
+static fl4_status run_aux(fl4__device *device, const fl4__aux *aux, fl4_stream)
+{
+  Device *d = reinterpret_cast<Device *>(device);
+  Entry entry;
+  FL4_TRY(find_aux(d, aux->build, &entry));
+  if (!aux->params) return FL4_OK;
+  const void *const params = aux->params;
+  Launch l;
+  l.kernel = aux->build.kernel->entry;
+  l.blocks = (int)aux->blocks, l.threads = FL4_AUX_THREADS, l.smem = 0;
+  l.options = options, l.in_turn = false;
+  l.options.seed += 1000 * d->launches++;
+  l.body = [params, entry] { entry(params); };
+  Counts cost;
+  std::string error;
+  if (!launch(l, &cost, &error)) return fl4__fail(FL4_DEVICE_ERROR, "emu: %s", error.c_str());
+  std::lock_guard<std::mutex> guard(lock);
+  total.add(cost);
+  return FL4_OK;
+}
+
 static fl4_status allocate(fl4__device *, size_t bytes, void **memory)
 {
   *memory = global_alloc(bytes ? bytes : 1);
@@ -289,7 +332,7 @@ static void cache_info(fl4__device *device, fl4_cache_info *info)
 }
 
 static const fl4__backend backend = {
-    FL4_DEVICE_EMU, "emu",  count,        describe,     open_device, close_device, find_kernel, capturing,   run,
+    FL4_DEVICE_EMU, "emu",  count,        describe,     open_device, close_device, find_kernel, capturing,   run, run_aux,
     scratch_take,   scratch_give, allocate, release, upload,      download,     synchronize, copy, cache_info,
     nullptr,
 };

@@ -48,7 +48,7 @@ static inline bool ahead_plan(fl4_context *ctx, const ahead_job *job, fl4__plan 
   void *const nowhere = (void *)(uintptr_t)4096;
   if (job->variant && fl4__variant_parse(job->variant, &forced) != FL4_OK) return false;
   if (fl4_problem_parse(job->line, &problem) != FL4_OK || fl4__place(&problem, &place) != FL4_OK) return false;
-  const fl4_attention_args args = args_on(&problem, &place, nowhere, nowhere, nowhere);
+  const fl4_attention_args args = fl4__placement_args(&problem, &place, nowhere, nowhere, nowhere);
   return fl4__problem_from_args(&args, FL4__NEED_POINTERS, &p, &params) == FL4_OK &&
          fl4__plan_make(ctx->device, &forced, ctx->wisdom, &p, plan) == FL4_OK;
 }

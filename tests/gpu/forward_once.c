@@ -43,16 +43,7 @@ static fl4_status forward(fl4_context *ctx, const char *line)
   fl4__inputs_fill(&p, &at, 1, FL4_INPUTS_NORMAL, host[0]);
   for (int i = 0; i < 3; i++) device[i] = on_device(host[i], sizes[i]);
 
-  fl4_attention_args a = FL4_ATTENTION_ARGS_INIT;
-  a.dtype = p.dtype, a.mask = p.mask, a.scale = p.scale;
-  a.B = p.B, a.Hq = p.Hq, a.Hkv = p.Hkv, a.Sq = p.Sq, a.Sk = p.Sk, a.D = p.D;
-  a.q = device[0] + at.q.offset * 2, a.k = device[0] + at.k.offset * 2, a.v = device[0] + at.v.offset * 2;
-  a.o = device[1] + at.o.offset * 2;
-  a.lse = p.lse ? (float *)device[2] + at.lse_offset : NULL;
-  for (int i = 0; i < 3; i++) {
-    a.q_stride[i] = at.q.stride[i], a.k_stride[i] = at.k.stride[i];
-    a.v_stride[i] = at.v.stride[i], a.o_stride[i] = at.o.stride[i];
-  }
+  const fl4_attention_args a = fl4__placement_args(&p, &at, device[0], device[1], device[2]);
   status = fl4_attention_forward(ctx, &a, NULL);
   if (status == FL4_OK && cudaMemcpy(host[1], device[1], sizes[1], cudaMemcpyDeviceToHost) != cudaSuccess) exit(4);
   for (int i = 0; i < 3; i++) cudaFree(device[i]), free(host[i]);

@@ -46,23 +46,6 @@ static inline fl4_context *open_context(uint32_t flags)
   return open_variant(NULL, flags);
 }
 
-/* The arguments of a problem's call on these buffers. */
-static inline fl4_attention_args args_on(const fl4_problem *p, const fl4__placement *at, void *input, void *output,
-                                         float *lse)
-{
-  fl4_attention_args a = FL4_ATTENTION_ARGS_INIT;
-  a.dtype = p->dtype, a.mask = p->mask, a.scale = p->scale;
-  a.B = p->B, a.Hq = p->Hq, a.Hkv = p->Hkv, a.Sq = p->Sq, a.Sk = p->Sk, a.D = p->D;
-  a.q = (char *)input + at->q.offset * 2, a.k = (char *)input + at->k.offset * 2;
-  a.v = (char *)input + at->v.offset * 2, a.o = (char *)output + at->o.offset * 2;
-  a.lse = p->lse ? lse + at->lse_offset : NULL;
-  for (int i = 0; i < 3; i++) {
-    a.q_stride[i] = at->q.stride[i], a.k_stride[i] = at->k.stride[i];
-    a.v_stride[i] = at->v.stride[i], a.o_stride[i] = at->o.stride[i];
-  }
-  return a;
-}
-
 /* A problem's tensors on the GPU with seeded inputs. */
 typedef struct gpu_call {
   fl4_problem problem;
@@ -92,7 +75,7 @@ static inline gpu_call make_call(const char *line, uint64_t seed)
   ck_assert_cuda(cudaMemset(c.output, 0xff, c.output_bytes));
   free(host);
 
-  c.args = args_on(&c.problem, &c.place, c.input, c.output, c.lse);
+  c.args = fl4__placement_args(&c.problem, &c.place, c.input, c.output, c.lse);
   return c;
 }
 

@@ -33,7 +33,7 @@ SECTIONS = """\
   const int section_blocks = p.section_heads * p.row_tiles;
   const int section = row_tile / section_blocks, place = row_tile % section_blocks;
   const int first_head = section * p.section_heads;
-  const int heads = min_i32(p.section_heads, p.B * p.Hq - first_head);
+  const int heads = min_i32(p.section_heads, grid_heads(p) - first_head);
   const int head = first_head + place % heads;
 """
 
@@ -62,14 +62,14 @@ PATHOLOGIES = (
               (SCHEDULE, SECTIONS,
                "  const int heads = 1, place = row_tile % p.row_tiles, head = row_tile / p.row_tiles;\n")),
     pathology("all heads at once", "no sections: keys and values of all heads compete for the L2 cache",
-              (SCHEDULE, SECTIONS, "  const int heads = p.B * p.Hq, place = row_tile, head = place % heads;\n")),
+              (SCHEDULE, SECTIONS, "  const int heads = grid_heads(p), place = row_tile, head = place % heads;\n")),
     # Registers.
     pathology("spills forced", "registers for twice the blocks a multiprocessor: what has no place goes to memory",
               (FWD, "FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)", "FL4_KERNEL(fl4_fwd_mma, THREADS, 2 * CTAS)")),
     # Softmax.
     pathology("true maxima", "each slice by its true maximum, as the textbook has it: no reference that lags behind",
               (CONFIG, "ALWAYS_EXACT = BM == 16;", "ALWAYS_EXACT = true;"),
-              (FWD, "if (beyond_limit(weights)) renew(", "renew(")),
+              (FWD, "if (beyond_limit(weights, rows)) renew(", "renew(")),
     pathology("masks everywhere", "each tile is taken as one that may need a mask, also by its true maxima",
               (SCHEDULE, "w.exact = w.tiles - all / BN;", "w.exact = w.tiles;")),
 )

@@ -77,6 +77,18 @@ static void problems(void)
   FIELD(fl4_problem, scale);
   FIELD(fl4_problem, reserved0);
   FIELD(fl4_problem, reserved);
+  FIELD(fl4_problem, window_left);
+  FIELD(fl4_problem, window_right);
+  FIELD(fl4_problem, softcap);
+  FIELD(fl4_problem, flags);
+  FIELD(fl4_problem, alibi);
+  FIELD(fl4_problem, sinks);
+  FIELD(fl4_problem, bias);
+  FIELD(fl4_problem, bias_shared);
+  FIELD(fl4_problem, ragged);
+  FIELD(fl4_problem, lens);
+  FIELD(fl4_problem, page_size);
+  FIELD(fl4_problem, reserved1);
 }
 
 static void attention(void)
@@ -106,6 +118,25 @@ static void attention(void)
   FIELD(fl4_attention_args, workspace);
   FIELD(fl4_attention_args, workspace_size);
   FIELD(fl4_attention_args, reserved);
+  FIELD(fl4_attention_args, window_left);
+  FIELD(fl4_attention_args, window_right);
+  FIELD(fl4_attention_args, softcap);
+  FIELD(fl4_attention_args, flags);
+  FIELD(fl4_attention_args, alibi_slopes);
+  FIELD(fl4_attention_args, alibi_stride);
+  FIELD(fl4_attention_args, sinks);
+  FIELD(fl4_attention_args, bias);
+  FIELD(fl4_attention_args, bias_stride);
+  FIELD(fl4_attention_args, bias_type);
+  FIELD(fl4_attention_args, page_size);
+  FIELD(fl4_attention_args, cu_seqlens_q);
+  FIELD(fl4_attention_args, cu_seqlens_k);
+  FIELD(fl4_attention_args, seqused_k);
+  FIELD(fl4_attention_args, block_table);
+  FIELD(fl4_attention_args, block_table_stride);
+  FIELD(fl4_attention_args, n_pages);
+  FIELD(fl4_attention_args, total_q);
+  FIELD(fl4_attention_args, total_k);
 
   STRUCT(fl4_plan_info);
   FIELD(fl4_plan_info, struct_size);
@@ -463,6 +494,7 @@ static void constants(void)
   VALUE(FL4_DTYPE_FP32);
   VALUE(FL4_MASK_NONE);
   VALUE(FL4_MASK_CAUSAL);
+  VALUE(FL4_MASK_WINDOW);
   VALUE(FL4_LAYOUT_BHSD);
   VALUE(FL4_LAYOUT_BSHD);
   VALUE(FL4_LAYOUT_PACKED);
@@ -481,6 +513,15 @@ static void constants(void)
   VALUE(FL4_CONTENDER_FORWARD);
   VALUE(FL4_CONTENDER_ORACLE);
   VALUE(FL4_PROBLEM_LINE_MAX);
+  VALUE(FL4_BIAS_FP16);
+  VALUE(FL4_BIAS_BF16);
+  VALUE(FL4_BIAS_FP32);
+  VALUE(FL4_BIAS_BOOL);
+  VALUE(FL4_LENGTHS_ALL);
+  VALUE(FL4_LENGTHS_DRAWN);
+  VALUE(FL4_LENGTHS_FULL);
+  VALUE(FL4_LENGTHS_ONE);
+  VALUE(FL4_BATCH_INVARIANT);
 }
 
 int main(void)

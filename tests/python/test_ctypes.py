@@ -74,10 +74,12 @@ class Layout(unittest.TestCase):
         c = {name: int(value) for name, value in self.c["value"]}
         short = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
         mine = {"FL4_ABI_VERSION": _api.ABI_VERSION, "FL4_CONTEXT_NO_DISK_CACHE": _api.CONTEXT_NO_DISK_CACHE,
-                "FL4_CONTEXT_DEBUG": _api.CONTEXT_DEBUG, "FL4_PROBLEM_LINE_MAX": _api.PROBLEM_LINE_MAX}  # fmt: skip
+                "FL4_CONTEXT_DEBUG": _api.CONTEXT_DEBUG, "FL4_PROBLEM_LINE_MAX": _api.PROBLEM_LINE_MAX,
+                "FL4_BATCH_INVARIANT": _api.BATCH_INVARIANT, "FL4_BIAS_BOOL": _api.BIASES.index("bool")}  # fmt: skip
         mine.update({f"FL4_{name}": value for value, name in _api.STATUS.items()})
         mine.update({f"FL4_DTYPE_{s.upper()}": _api.DTYPES.index(name) for s, name in short.items()})
-        for prefix, names in (("MASK", _api.MASKS), ("LAYOUT", _api.LAYOUTS), ("DEVICE", _api.DEVICE_KINDS),
+        mine.update({f"FL4_BIAS_{s.upper()}": _api.BIASES.index(name) for s, name in short.items()})
+        for prefix, names in (("MASK", _api.MASKS), ("LENGTHS", _api.LENGTHS), ("LAYOUT", _api.LAYOUTS), ("DEVICE", _api.DEVICE_KINDS),
                               ("KERNEL", _api.ORIGINS), ("INPUTS", _api.INPUTS), ("ORACLE", _api.ORACLES),
                               ("VERDICT", _api.VERDICTS), ("BENCH", _api.BENCH_MODES),
                               ("CONTENDER", _api.CONTENDER_KINDS),
@@ -169,6 +171,123 @@ class Host(unittest.TestCase):
         ):  # fmt: skip
             with self.subTest(words), self.assertRaisesRegex(error, re.escape(words)):
                 call()
+
+    @unittest.skipUnless(numpy, "numpy is not installed")
+    def test_features(self):
+        """Each against plain numpy: what Python makes of its keywords."""
+        random = numpy.random.default_rng(5)
+        B, Hq, Hkv, Sq, Sk, D = 3, 4, 2, 9, 20, 8
+
+        def normal(*shape):
+            return random.standard_normal(shape).astype(numpy.float32)
+
+        q, k, v = normal(B, Hq, Sq, D), normal(B, Hkv, Sk, D), normal(B, Hkv, Sk, D)
+        i, j = numpy.arange(Sq)[:, None], numpy.arange(Sk)
+        group = [h // (Hq // Hkv) for h in range(Hq)]
+
+        def softmax(s, v, sinks=None):
+            last = numpy.full_like(s[..., :1], -numpy.inf) if sinks is None else sinks + 0 * s[..., :1]
+            s = numpy.concatenate([s, last], -1)
+            p = numpy.exp(s - s.max(-1, keepdims=True))
+            return (p / p.sum(-1, keepdims=True))[..., :-1] @ v
+
+        scores = q @ k[:, group].transpose(0, 1, 3, 2) / D**0.5
+        ahead = j - (i + Sk - Sq)
+        slopes, sinks, bias = abs(normal(Hq)), normal(Hq), normal(1, Hq, 1, Sk)
+        hidden = random.random((B, 1, Sq, Sk)) < 0.3
+        for more, s in (
+            ({"window": (4, 1)}, numpy.where((ahead >= -4) & (ahead <= 1), scores, -numpy.inf)),
+            ({"window": (-1, 0)}, numpy.where(ahead <= 0, scores, -numpy.inf)),
+            ({"softcap": 0.5}, 0.5 * numpy.tanh(scores / 0.5)),
+            ({"alibi": slopes}, scores - slopes[:, None, None] * abs(ahead)),
+            ({"alibi": numpy.stack([slopes, 0 * slopes, -slopes])},
+             scores - numpy.array([1, 0, -1])[:, None, None, None] * slopes[:, None, None] * abs(ahead)),
+            ({"bias": bias}, scores + bias),
+            ({"bias": bias.astype(numpy.float16)}, scores + bias.astype(numpy.float16)),
+            ({"bias": ~hidden}, numpy.where(hidden, -numpy.inf, scores)),
+            ({"seqused_k": numpy.array([3, 20, 11], numpy.int32)}, None),
+            ({"invariant": True}, scores),
+        ):  # fmt: skip
+            if s is None:
+                s = numpy.where(j < more["seqused_k"][:, None, None, None], scores, -numpy.inf)
+            with self.subTest(more.keys()):
+                o = self.ctx.forward(q, k, v, **more)
+                self.assertLess(abs(o - softmax(s, v[:, group])).max(), 1e-5)
+        o = self.ctx.forward(q, k, v, sinks=sinks)
+        self.assertLess(abs(o - softmax(scores, v[:, group], sinks[:, None, None])).max(), 1e-5)
+        dense, dense_lse = self.ctx.forward(q, k, v, lse=True)
+
+        # Ragged: the same sequences, one after the other.
+        def rows(t):
+            return numpy.concatenate(list(t), 1)
+
+        cu = [numpy.arange(B + 1, dtype=numpy.int32) * n for n in (Sq, Sk)]
+        ragged = {"cu_seqlens_q": cu[0], "cu_seqlens_k": cu[1], "max_q": Sq, "max_k": Sk}
+        o, lse = self.ctx.forward(rows(q), rows(k), rows(v), lse=True, **ragged)
+        self.assertEqual((o.shape, lse.shape), ((Hq, B * Sq, D), (Hq, B * Sq)))
+        self.assertLess(abs(o - rows(dense)).max(), 1e-5)
+        self.assertLess(abs(lse - rows(dense_lse)).max(), 1e-5)
+        # With batches of queries, and with rows of [B·S, H, D].
+        o = self.ctx.forward(q, rows(k), rows(v), cu_seqlens_k=cu[1], max_k=Sk)
+        self.assertLess(abs(o - dense).max(), 1e-5)
+        by_row = numpy.ascontiguousarray(rows(q).transpose(1, 0, 2))
+        o = self.ctx.forward(by_row.transpose(1, 0, 2), k, v, cu_seqlens_q=cu[0], max_q=Sq)
+        self.assertLess(abs(o - rows(dense)).max(), 1e-5)
+
+        # Pages of 8 keys, out of order, in both layouts; the last columns are not all used.
+        pools = [numpy.full((12, 8, Hkv, D), numpy.nan, numpy.float32) for _ in range(2)]
+        table = random.permutation(12)[: B * 3].astype(numpy.int32).reshape(B, 3)
+        for b in range(B):
+            for key in range(Sk):
+                for pool, t in zip(pools, (k, v)):
+                    pool[table[b, key // 8], key % 8] = t[b, :, key]
+        views = [pool.transpose(0, 2, 1, 3) for pool in pools]
+        for k_pages, v_pages in (views, [numpy.ascontiguousarray(t) for t in views]):
+            o = self.ctx.forward(q, k_pages, v_pages, block_table=table, max_k=Sk)
+            self.assertLess(abs(o - dense).max(), 1e-5)
+        used = numpy.full(B, Sk, numpy.int32)
+        o = self.ctx.forward(rows(q), *views, block_table=table, seqused_k=used, cu_seqlens_q=cu[0], max_q=Sq)
+        self.assertLess(abs(o - rows(dense)).max(), 1e-5)
+
+    @unittest.skipUnless(numpy, "numpy is not installed")
+    def test_features_refused(self):
+        t = numpy.zeros((2, 4, 3, 8), numpy.float32)
+        rows, cu, lens = t[0], numpy.zeros(3, numpy.int32), numpy.zeros(2, numpy.int32)
+        table = numpy.zeros((2, 1), numpy.int32)
+
+        def call(q=t, k=t, **more):
+            return lambda: self.ctx.forward(q, k, k, **more)
+
+        for error, words, wrong in (
+            (TypeError, "unexpected keyword argument 'windows'", call(windows=(1, 0))),
+            (ValueError, "window: is given with causal", call(window=(1, 0), causal=True)),
+            (TypeError, "alibi: dtype is float16, must be float32", call(alibi=numpy.zeros(4, numpy.float16))),
+            (ValueError, "alibi: shape is [2], must be [4] or [2, 4]", call(alibi=numpy.zeros(2, numpy.float32))),
+            (ValueError, "sinks: shape is [3], must be [4]", call(sinks=numpy.zeros(3, numpy.float32))),
+            (ValueError, "sinks: strides are [2], must be contiguous", call(sinks=numpy.zeros(8, numpy.float32)[::2])),
+            (ValueError, "sinks: has 2 dimensions, must have 1", call(sinks=numpy.zeros((2, 4), numpy.float32))),
+            (TypeError, "bias: dtype is int32, must be one of float16", call(bias=numpy.zeros((2, 4, 3, 3), numpy.int32))),
+            (ValueError, "bias: shape is [4, 3, 3], must be [2, 4, 3, 3]", call(bias=t[0, :, :, :3])),
+            (ValueError, "bias: shape is [2, 4, 3, 2]", call(bias=t[..., :2])),
+            (ValueError, "bias: is one value for all", call(bias=t[:1, :1, :1, :1])),
+            (ValueError, "max_q: is None, must be the greatest length", call(rows, cu_seqlens_q=cu)),
+            (ValueError, "max_k: is 3, must be None without cu_seqlens_k", call(max_k=3)),
+            (ValueError, "q: has 4 dimensions, must have 3", call(cu_seqlens_q=cu, max_q=3)),
+            (ValueError, "k: has 4 dimensions, must have 3", call(cu_seqlens_k=cu, max_k=3)),
+            (ValueError, "cu_seqlens_k: has 2 elements, must have 3", call(t, rows, cu_seqlens_k=lens, max_k=3)),
+            (ValueError, "cu_seqlens_q: is empty", call(rows, cu_seqlens_q=cu[:0], max_q=3)),
+            (TypeError, "cu_seqlens_q: dtype is float32, must be int32", call(rows, cu_seqlens_q=t[0, 0, 0], max_q=3)),
+            (ValueError, "seqused_k: has 3 elements, must have 2", call(seqused_k=cu)),
+            (ValueError, "k: shape is [5, 4, 3, 8], must be [2, 4, 3, 8]", call(t, numpy.zeros((5, 4, 3, 8), t.dtype))),
+            (ValueError, "block_table: has 1 dimensions, must have 2", call(block_table=lens)),
+            (ValueError, "block_table: has 3 rows, must have 2", call(block_table=numpy.zeros((3, 1), numpy.int32))),
+            (ValueError, "block_table: the last dimension must be contiguous",
+             call(block_table=numpy.zeros((2, 4), numpy.int32)[:, ::2])),
+            (flashl4.Error, "page_size: is 3, must be a power of two", call(block_table=table)),
+            (ValueError, "the context is on host", call(seqused_k=flashl4.Tensor(256, (2,), "int32", device="cuda:0"))),
+        ):  # fmt: skip
+            with self.subTest(words), self.assertRaisesRegex(error, re.escape(words)):
+                wrong()
 
     def test_workspace(self):
         shape, wrap = (1, 2, 40, 16), flashl4.Tensor.from_buffer

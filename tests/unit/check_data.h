@@ -41,17 +41,8 @@ static inline double element(const data *x, const fl4__tensor *t, int64_t b, int
 
 static inline fl4_attention_args args_of(const data *x)
 {
-  fl4_attention_args a = FL4_ATTENTION_ARGS_INIT;
-  const fl4_problem *p = &x->p;
-  const char *base = x->buffer;
-  const int element_size = fl4__dtype_size(p->dtype);
-  a.dtype = p->dtype, a.mask = p->mask, a.scale = p->scale;
-  a.B = p->B, a.Hq = p->Hq, a.Hkv = p->Hkv, a.Sq = p->Sq, a.Sk = p->Sk, a.D = p->D;
-  a.q = base + x->at.q.offset * element_size, a.k = base + x->at.k.offset * element_size;
-  a.v = base + x->at.v.offset * element_size;
-  memcpy(a.q_stride, x->at.q.stride, sizeof a.q_stride);
-  memcpy(a.k_stride, x->at.k.stride, sizeof a.k_stride);
-  memcpy(a.v_stride, x->at.v.stride, sizeof a.v_stride);
+  fl4_attention_args a = fl4__placement_args(&x->p, &x->at, x->buffer, x->buffer, x->buffer);
+  a.o = NULL, a.lse = NULL;
   return a;
 }
 

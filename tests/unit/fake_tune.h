@@ -60,7 +60,7 @@ static inline void choice_text(char text[FL4__VARIANT_TEXT])
 {
   fl4__problem p;
   fl4__variant v;
-  ck_assert_fl4(fl4__tune_problem(&problem, &p));
+  ck_assert_fl4(fl4__problem_call(&problem, &p));
   ck_assert_fl4(fl4__tune_choice(NULL, &p, &ctx->device->info, &v));
   fl4__variant_format(&v, text);
 }

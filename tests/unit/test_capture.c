@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "capture.h"
+#include "oracle/check.h"
 #include "scratch.h"
 
 enum { ROOM = 1 << 16 };
@@ -79,6 +81,106 @@ START_TEST(writes_each_problem_once)
   ck_assert_int_eq(heard.count[FL4_LOG_WARN], 0);
   fl4_context_destroy(&ctx);
   fl4_context_destroy(&other);
+}
+END_TEST
+
+/* A call as the library records it; whether any kernel runs it does not matter. */
+static void capture(fl4__capture *c, const fl4_attention_args *a)
+{
+  fl4__problem problem;
+  fl4_fwd_params params;
+  ck_assert_fl4(fl4__problem_from_args(a, FL4__NEED_SHAPE, &problem, &params));
+  fl4__capture_problem(c, &problem, &params);
+}
+
+static fl4__capture *open_capture(void)
+{
+  static const fl4__log quiet;
+  fl4__capture *c = fl4__capture_open(&quiet);
+  ck_assert_ptr_nonnull(c);
+  return c;
+}
+
+/* The last line of the file. */
+static const char *last_line(void)
+{
+  static char line[FL4_PROBLEM_LINE_MAX + 1];
+  line[0] = '\0';
+  FILE *file = fopen(in_scratch("problems"), "r");
+  while (fgets(line, sizeof line, file)) {}
+  fclose(file);
+  line[strcspn(line, "\n")] = '\0';
+  return line;
+}
+
+static const char *const features[] = {
+    "b2hq4hkv2sq16sk40d8:window=5,0",
+    "b2hq4hkv2sq16sk40d8:bf16:window=-1,7:lse",
+    "b2hq4hkv2sq16sk40d8:window=3,-1:softcap=30",
+    "b2hq4hkv2sq16sk40d8:causal:softcap=0.3125:alibi:sinks",
+    "b2hq4hkv2sq16sk40d8:softcap=123.0625",
+    "b2hq4hkv2sq16sk40d8:bias=fp16",
+    "b2hq4hkv2sq16sk40d8:bias=bool/bj",
+    "b2hq4hkv2sq16sk40d8:bias=fp32/hi",
+    "hq4hkv2sq16sk40d8:bias=bf16/b", /* of size 1 */
+    "b2hq4hkv2sq16sk40d8:lens",
+    "b2hq4hkv2sq16sk40d8:ragged",
+    "b2hq4hkv2sq16sk40d8:ragged:lens:invariant",
+    "b2hq4hkv2sq16sk40d8:ragged=full",
+    "b2hq4hkv2sq16d8:packed:ragged",
+    "b2hq4hkv2sq16sk40d8:bshd:sinks:ragged",
+    "b2hq4hkv2sq1sk40d8:page=16",
+    "b2hq4hkv2sq1sk40d8:bshd:lens:page=8",
+    "b2hq4hkv2sq16sk40d8:ragged:page=8",
+    "b2hq4hkv2sq16sk40d8:ragged=full:lens:page=8",
+    "b2hq4hkv2sq16sk40d8:odd:lens:page=8:invariant",
+};
+
+START_TEST(writes_features)
+{
+  fl4__capture *c = open_capture();
+  fl4_problem p = FL4_PROBLEM_INIT;
+  fl4__placement at;
+  ck_assert_fl4(fl4_problem_parse(features[_i], &p));
+  ck_assert_fl4(fl4__place(&p, &at));
+  const fl4_attention_args a = fl4__placement_args(&p, &at, q, k, lse);
+  capture(c, &a);
+  ck_assert_str_eq(last_line(), features[_i]);
+}
+END_TEST
+
+/* How many rows ragged tensors have changes from call to call, and is no other problem. */
+START_TEST(ragged_calls_are_one_problem)
+{
+  fl4__capture *c = open_capture();
+  static int32_t lengths[8];
+  fl4_attention_args a = make_args(2, 16, 8, k);
+  a.B = 7, a.cu_seqlens_q = a.cu_seqlens_k = lengths;
+  for (int i = 0; i < 50; i++) {
+    a.total_q = 40 + i, a.total_k = 60 - i;
+    capture(c, &a);
+  }
+  ck_assert_file("b7hq2sq16d8:ragged\n");
+  a.total_q = 7 * 16, a.total_k = 7 * 16;
+  capture(c, &a);
+  ck_assert_file("b7hq2sq16d8:ragged\nb7hq2sq16d8:ragged=full\n");
+}
+END_TEST
+
+/* Queries or keys alone, and pages without lengths: lines have no words for them. */
+START_TEST(what_has_no_words_is_left_out)
+{
+  fl4__capture *c = open_capture();
+  static int32_t lengths[8];
+  fl4_attention_args a = make_args(2, 16, 8, k);
+  a.B = 7, a.cu_seqlens_q = lengths, a.total_q = 9;
+  capture(c, &a);
+  a.page_size = 8, a.n_pages = 20, a.block_table = lengths;
+  capture(c, &a);
+  a = make_args(2, 16, 8, k);
+  a.B = 7, a.cu_seqlens_k = lengths, a.total_k = 9;
+  capture(c, &a);
+  ck_assert_file("");
 }
 END_TEST
 
@@ -188,6 +290,9 @@ static Suite *make_suite(void)
   tcase_set_timeout(c, 60);
   tcase_add_checked_fixture(c, setup, scratch_teardown);
   tcase_add_test(c, writes_each_problem_once);
+  tcase_add_loop_test(c, writes_features, 0, (int)(sizeof features / sizeof *features));
+  tcase_add_test(c, ragged_calls_are_one_problem);
+  tcase_add_test(c, what_has_no_words_is_left_out);
   tcase_add_test(c, off_when_not_asked);
   tcase_add_test(c, many_threads);
   tcase_add_test(c, many_processes);

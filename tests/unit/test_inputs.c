@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The data of a check: where tensors lie, what each kind of input promises, canaries. */
 #include "check_data.h"
+#include "oracle/sequence.h"
 
 static const int dtypes[] = {FL4_DTYPE_FP16, FL4_DTYPE_BF16, FL4_DTYPE_FP32};
 
@@ -116,9 +117,9 @@ END_TEST
 
 static double ref[1 << 16], low[1 << 16];
 
-static const char *const onehot_lines[] = {"b2hq4hkv2sq60sk300d8:bf16", "hq2sq200d64:causal",
-                                           "hq2sq200d128:bf16:causal",  "hq1sq70sk40d16:causal",
-                                           "hq2sq100d64:scale=2.5",     "hq1sq50d256:fp32"};
+static const char *const onehot_lines[] = {
+    "b2hq4hkv2sq60sk300d8:bf16", "hq2sq200d64:causal", "hq2sq200d128:bf16:causal", "hq1sq70sk40d16:causal",
+    "hq2sq100d64:scale=2.5",     "hq1sq50d256:fp32",   "hq2sq100d64:window=20,3",  "b3hq2sq40sk100d64:lens"};
 
 START_TEST(onehot_picks_one_visible_key)
 {
@@ -131,10 +132,14 @@ START_TEST(onehot_picks_one_visible_key)
   for (int64_t b = 0; b < p->B; b++)
     for (int64_t h = 0; h < p->Hq; h++)
       for (int64_t i = 0; i < p->Sq; i++) {
-        const int64_t seen = p->mask ? i + p->Sk - p->Sq + 1 : p->Sk;
+        const int64_t keys = fl4__problem_lengths(p, b).keys, diagonal = i + keys - p->Sq;
+        const bool window = p->mask == FL4_MASK_WINDOW;
+        const int64_t behind = diagonal + 1 + (window ? p->window_right : 0);
+        const int64_t seen = p->mask && behind < keys ? behind : keys;
         int64_t best = 0;
         double first = -INFINITY, second = -INFINITY;
-        for (int64_t j = 0; j < seen; j++) {
+        for (int64_t j = window ? diagonal - p->window_left : 0; j < seen; j++) {
+          if (j < 0) continue;
           const double s = score(&x, b, h, i, j);
           if (s > first)
             second = first, first = s, best = j;
@@ -267,6 +272,212 @@ START_TEST(inputs_have_names)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- beyond dense */
+
+/* A call on data, as the library sees it. */
+typedef struct seen_call {
+  fl4_attention_args args;
+  fl4__problem problem;
+  fl4_fwd_params params;
+} seen_call;
+
+static seen_call call_of(const data *x)
+{
+  seen_call c = {.args = args_of(x)};
+  ck_assert_fl4(fl4__problem_from_args(&c.args, FL4__NEED_SHAPE, &c.problem, &c.params));
+  return c;
+}
+
+/* Marks a row, and compares it with the dense one. */
+static void take_row(const data *x, const data *dense, const fl4__tensor *t, const fl4__tensor *of, int64_t row,
+                     const int64_t at[3], char *owner)
+{
+  for (int64_t d = 0; d < x->p.D; d++) {
+    const int64_t e = t->offset + row + d;
+    ck_assert(e >= FL4__GUARD && e < x->at.input_elements - FL4__GUARD && !owner[e]);
+    ck_assert_double_eq((double)fl4__load(x->buffer, x->p.dtype, e), element(dense, of, at[0], at[1], at[2], d));
+    owner[e] = 1;
+  }
+}
+
+static void mark(const data *x, char *owner, int64_t offset, int64_t bytes)
+{
+  if (!offset) return;
+  const int64_t n = (bytes + fl4__dtype_size(x->p.dtype) - 1) / fl4__dtype_size(x->p.dtype);
+  ck_assert(offset >= FL4__GUARD && offset + n <= x->at.input_elements - FL4__GUARD);
+  for (int64_t i = 0; i < n; i++) ck_assert_int_eq(owner[offset + i]++, 0);
+}
+
+static const char *const beyond[] = {
+    "b5hq4hkv2sq40sk90d16:bf16:ragged",
+    "b5hq4hkv2sq40sk90d16:bf16:bshd:ragged=one:lens",
+    "b5hq4hkv2sq40d16:bf16:packed:ragged:lens",
+    "b5hq4hkv2sq40sk90d16:fp32:odd:ragged=full",
+    "b5hq4hkv2sq4sk90d16:page=8",
+    "b5hq4hkv2sq4sk90d16:bf16:bshd:page=16:lens",
+    "b5hq4hkv2sq40sk90d16:fp32:odd:page=32:ragged:alibi",
+    "b5hq4hkv2sq4sk90d16:page=128:lens=one:sinks",
+    "b5hq4hkv2sq4sk90d16:bias=bool/bj:lens",
+    "b5hq4hkv2sq4sk90d16:fp32:bias=bf16:alibi:sinks",
+};
+enum { BEYOND = sizeof beyond / sizeof *beyond };
+
+/* The dense problem of the same data. */
+static data dense_of(const data *x, uint64_t seed)
+{
+  data d = {.p = x->p};
+  d.p.ragged = d.p.lens = d.p.page_size = d.p.alibi = d.p.sinks = d.p.bias = d.p.bias_shared = 0;
+  d.p.layout = FL4_LAYOUT_BHSD;
+  ck_assert_fl4(fl4__place(&d.p, &d.at));
+  d.buffer = malloc((size_t)d.at.input_elements * (size_t)fl4__dtype_size(d.p.dtype));
+  ck_assert_ptr_nonnull(d.buffer);
+  fl4__inputs_fill(&d.p, &d.at, seed, FL4_INPUTS_NORMAL, d.buffer);
+  return d;
+}
+
+/* Rows of sequences hold the dense problem's data, wherever they lie, and all else is NaN. */
+START_TEST(other_layouts_have_the_same_data)
+{
+  data x = make_data(beyond[_i], FL4_INPUTS_NORMAL, 3), dense = dense_of(&x, 3);
+  const seen_call c = call_of(&x);
+  const fl4_problem *p = &x.p;
+  char *owner = calloc((size_t)x.at.input_elements, 1);
+  for (int64_t b = 0; b < p->B; b++) {
+    const fl4__sequence s = fl4__sequence_of(&c.problem, &c.params, b);
+    const fl4__lengths l = fl4__problem_lengths(p, b);
+    ck_assert(s.queries == l.queries && s.keys == l.keys);
+    for (int64_t h = 0; h < p->Hq; h++)
+      for (int64_t i = 0; i < s.queries; i++)
+        take_row(&x, &dense, &x.at.q, &dense.at.q, fl4__query_row(&c.problem, &s, x.at.q.stride, h, i),
+                 (const int64_t[]){b, h, i}, owner);
+    for (int64_t h = 0; h < p->Hkv; h++)
+      for (int64_t j = 0; j < s.keys; j++)
+        for (int v = 0; v < 2; v++) {
+          const fl4__tensor *t = v ? &x.at.v : &x.at.k;
+          take_row(&x, &dense, t, v ? &dense.at.v : &dense.at.k,
+                   fl4__key_row(&c.problem, &c.params, &s, t->stride, h, j), (const int64_t[]){b, h, j}, owner);
+        }
+  }
+  const int64_t bias = p->bias ? fl4__bias_size(p->bias - 1) : 0, *n = x.at.bias_size;
+  mark(&x, owner, x.at.slopes, 4 * p->Hq);
+  mark(&x, owner, x.at.sinks, 4 * p->Hq);
+  mark(&x, owner, x.at.bias, bias * n[0] * n[1] * n[2] * n[3]);
+  mark(&x, owner, x.at.cu_q, 4 * (p->B + 1));
+  mark(&x, owner, x.at.cu_k, 4 * (p->B + 1));
+  mark(&x, owner, x.at.used_k, 4 * p->B);
+  mark(&x, owner, x.at.table, 4 * p->B * x.at.columns);
+  for (int64_t i = 0; i < x.at.input_elements; i++)
+    if (!owner[i]) ck_assert_msg(isnan(fl4__load(x.buffer, p->dtype, i)), "element %d of %s", (int)i, beyond[_i]);
+  free(owner);
+  free(dense.buffer);
+  free(x.buffer);
+}
+END_TEST
+
+START_TEST(ragged_rows_are_all_there_is)
+{
+  data x = make_data("b7hq4hkv2sq40sk90d16:ragged:lens", FL4_INPUTS_NORMAL, 1);
+  const fl4_attention_args a = args_of(&x);
+  int64_t queries = 0, keys = 0;
+  for (int64_t b = 0; b < 7; b++) {
+    const fl4__lengths l = fl4__problem_lengths(&x.p, b);
+    ck_assert_int_eq(a.cu_seqlens_q[b], queries);
+    ck_assert_int_eq(a.cu_seqlens_k[b], keys);
+    ck_assert_int_eq(a.seqused_k[b], l.keys);
+    queries += l.queries, keys += l.room;
+  }
+  ck_assert(a.cu_seqlens_q[7] == queries && a.cu_seqlens_k[7] == keys);
+  ck_assert(a.total_q == queries && a.total_k == keys && x.at.o.S == queries && x.at.k.S == keys);
+  ck_assert(x.at.q.B == 1 && x.at.o.B == 1 && x.at.k.B == 1);
+  ck_assert_int_eq(x.at.lse_elements, 4 * queries + 2 * FL4__GUARD);
+  ck_assert(!a.block_table && !a.page_size);
+  free(x.buffer);
+}
+END_TEST
+
+/* No page belongs to two, some to nobody, and they are not in order. */
+START_TEST(pages_are_dealt_out)
+{
+  data x = make_data("b7hq4hkv2sq4sk250d16:page=8:lens", FL4_INPUTS_NORMAL, 1 + (uint64_t)_i);
+  const fl4_attention_args a = args_of(&x);
+  bool *taken = calloc((size_t)a.n_pages, sizeof *taken);
+  int unused = 0, rising = 0, cells = 0;
+  ck_assert(a.n_pages == x.at.k.B && x.at.k.S == 8 && x.at.columns == 32 && a.page_size == 8);
+  for (int64_t b = 0; b < 7; b++)
+    for (int64_t c = 0; c < 32; c++) {
+      const int32_t page = a.block_table[b * 32 + c];
+      if (c * 8 >= a.seqused_k[b]) {
+        ck_assert_int_eq(page, -1);
+        continue;
+      }
+      ck_assert(page >= 0 && page < a.n_pages && !taken[page]);
+      taken[page] = true;
+      rising += c > 0 && page > a.block_table[b * 32 + c - 1], cells++;
+    }
+  for (int64_t i = 0; i < a.n_pages; i++) unused += !taken[i];
+  ck_assert_int_ge(unused, 7 * 32 / 16);
+  ck_assert_int_gt(cells, 40);
+  ck_assert(rising > cells / 4 && rising < cells * 3 / 4);
+  free(taken);
+  free(x.buffer);
+}
+END_TEST
+
+START_TEST(scores_have_data)
+{
+  data x = make_data("b2hq9hkv3sq30sk70d16:alibi:sinks:bias=fp16/hij", FL4_INPUTS_NORMAL, 1);
+  fl4_attention_args a = args_of(&x);
+  for (int h = 0; h < 9; h++) ck_assert_float_eq(a.alibi_slopes[h], ldexpf(1, -1 - h % 8));
+  for (int h = 0; h < 9; h++) ck_assert(a.sinks[h] > 0.7f * 6 - 3.6f && a.sinks[h] < 0.7f * 6 + 3.6f);
+  ck_assert(a.sinks[0] != a.sinks[1]);
+  ck_assert(a.bias_stride[0] == 0 && a.bias_stride[1] == 2100 && a.bias_stride[2] == 70 && a.bias_stride[3] == 1);
+  int hidden = 0;
+  double square = 0;
+  for (int i = 0; i < 9 * 2100; i++) {
+    const float value = fl4__load(a.bias, FL4_DTYPE_FP16, i);
+    ck_assert(value == -INFINITY || fabsf(value) < 3.6f);
+    hidden += value == -INFINITY;
+    if (value != -INFINITY) square += (double)value * (double)value;
+  }
+  ck_assert_double_eq_tol(hidden / 18900.0, 0.125, 0.012);
+  ck_assert_double_eq_tol(square / (18900 - hidden), 1, 0.05);
+  free(x.buffer);
+
+  x = make_data("b3hq4sq30sk700d16:bias=bool/bj", FL4_INPUTS_NORMAL, 1), a = args_of(&x);
+  ck_assert(a.bias_stride[0] == 700 && a.bias_stride[1] == 0 && a.bias_stride[2] == 0 && a.bias_stride[3] == 1);
+  hidden = 0;
+  for (int i = 0; i < 2100; i++) hidden += ((const unsigned char *)a.bias)[i] == 0;
+  ck_assert_double_eq_tol(hidden / 2100.0, 0.25, 0.05);
+  free(x.buffer);
+}
+END_TEST
+
+/* What the oracle makes of data does not depend on where they lie. */
+START_TEST(results_are_those_of_dense_data)
+{
+  static const char *const lines[][2] = {
+      {"b2hq4hkv2sq9sk40d16:window=5,3", "b2hq4hkv2sq9sk40d16:window=5,3:page=16"},
+      {"b2hq4hkv2sq9sk40d16:causal", "b2hq4hkv2sq9sk40d16:causal:ragged=full"},
+      {"b2hq4hkv2sq9d16:sinks", "b2hq4hkv2sq9d16:sinks:ragged=full:packed:lens=full"},
+      {"b4hq4hkv2sq9sk40d16:lens:softcap=5", "b4hq4hkv2sq9sk40d16:lens:softcap=5:page=8:bshd"},
+      {"b4hq4hkv2sq9sk40d16:alibi:ragged", "b4hq4hkv2sq9sk40d16:alibi:ragged:page=8"},
+  };
+  data x = make_data(lines[_i][0], FL4_INPUTS_NORMAL, 1), y = make_data(lines[_i][1], FL4_INPUTS_NORMAL, 1);
+  static double a[4 * 4 * 9 * 16], b[4 * 4 * 9 * 16], lse_a[4 * 4 * 9], lse_b[4 * 4 * 9];
+  const fl4_attention_args of_x = args_of(&x), of_y = args_of(&y);
+  ck_assert_fl4(fl4_oracle_fp64(&of_x, NULL, 0, a, NULL, lse_a));
+  ck_assert_fl4(fl4_oracle_fp64(&of_y, NULL, 0, b, NULL, lse_b));
+  const size_t rows = (size_t)(x.p.B * 4 * 9);
+  ck_assert_mem_eq(a, b, rows * 16 * sizeof *a);
+  ck_assert_mem_eq(lse_a, lse_b, rows * sizeof *lse_a);
+  bool some = false;
+  for (size_t i = 0; i < rows * 16; i++) some |= a[i] != 0;
+  ck_assert(some);
+  free(x.buffer);
+  free(y.buffer);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- canaries */
 
 START_TEST(canary_is_nan_in_every_dtype)
@@ -344,13 +555,21 @@ static Suite *suite(void)
   tcase_add_test(t, placement_refuses);
   tcase_add_test(t, normal_is_normal_and_independent);
   tcase_add_test(t, peaked_is_normal_with_a_larger_query);
-  tcase_add_loop_test(t, onehot_picks_one_visible_key, 0, 6);
+  tcase_add_loop_test(t, onehot_picks_one_visible_key, 0, 8);
   tcase_add_test(t, large_scores_are_large);
   tcase_add_test(t, equal_scores_are_equal);
   tcase_add_test(t, sink_leads_by_ten);
   tcase_add_test(t, slopes_rise_and_fall);
   tcase_add_loop_test(t, mixed_takes_each_kind_in_turn, 0, N_MIXED);
   tcase_add_test(t, inputs_have_names);
+  suite_add_tcase(s, t);
+
+  t = tcase_create("beyond dense");
+  tcase_add_loop_test(t, other_layouts_have_the_same_data, 0, BEYOND);
+  tcase_add_test(t, ragged_rows_are_all_there_is);
+  tcase_add_loop_test(t, pages_are_dealt_out, 0, 5);
+  tcase_add_test(t, scores_have_data);
+  tcase_add_loop_test(t, results_are_those_of_dense_data, 0, 5);
   suite_add_tcase(s, t);
 
   t = tcase_create("canaries");

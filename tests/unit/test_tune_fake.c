@@ -385,7 +385,7 @@ static fl4__geometry launch_of(const fl4_tune_candidate *c)
   fl4__variant v;
   fl4__geometry g;
   memset(&g, 0, sizeof g);
-  ck_assert_fl4(fl4__tune_problem(&problem, &p));
+  ck_assert_fl4(fl4__problem_call(&problem, &p));
   ck_assert_fl4(fl4__variant_parse(c->variant, &v));
   v.family->geometry(&v, &p, &ctx->device->info, &g);
   return g;

@@ -40,7 +40,7 @@ static fl4__family_space open_space(const char *family, const char *line, const 
   fl4__problem problem;
   fl4__variant choice;
   fl4__family_space s;
-  ck_assert_fl4(fl4__tune_problem(&p, &problem));
+  ck_assert_fl4(fl4__problem_call(&p, &problem));
   ck_assert_fl4(fl4__tune_choice(family, &problem, device, &choice));
   ck_assert_fl4(fl4__family_space_open(choice.family, &problem, device, &s));
   return s;
@@ -265,7 +265,7 @@ START_TEST(canonical_forms)
     const fl4_device_info *device = &cases[i % 5].device;
     const fl4_problem problem = problem_of(lines[i / 5]);
     fl4__problem p;
-    ck_assert_fl4(fl4__tune_problem(&problem, &p));
+    ck_assert_fl4(fl4__problem_call(&problem, &p));
     int64_t combinations = 1;
     for (int k = 0; k < f->n_params; k++) combinations *= f->params[k].n_values;
     for (int64_t n = 0; n < combinations; n++) {
@@ -301,7 +301,7 @@ START_TEST(alignment)
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const fl4_problem p = problem_of(cases[i].line);
     fl4__problem out;
-    ck_assert_fl4(fl4__tune_problem(&p, &out));
+    ck_assert_fl4(fl4__problem_call(&p, &out));
     ck_assert_int_eq(out.aligned, cases[i].aligned);
     ck_assert_int_eq(out.lse, p.lse);
     ck_assert_int_eq(out.D, p.D);

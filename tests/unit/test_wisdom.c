@@ -50,6 +50,25 @@ START_TEST(keys_are_powers_of_two)
       {"hq8sq16d64", "hq8hkv2sq16d64", -1},
       {"hq8hkv4sq16d64", "hq16hkv8sq16d64", 1}, /* as many query heads for each of the others */
       {"hq1sq1d64", "hq1sq1d64:odd", 0},        /* a single row has no neighbour that it misaligns */
+      {"hq8sq16d64", "hq8sq16d64:scale=-2", 0}, /* a call would refuse it */
+      {"hq8sq16d64", "hq8sq16d64:softcap=20", -1},
+      {"hq8sq16d64:softcap=50", "hq8sq16d64:softcap=20", 0},
+      {"hq8sq16d64:sinks", "hq8sq16d64:alibi", -1},
+      {"hq8sq16d64:sinks", "hq8sq16d64:sinks:invariant", -1},
+      {"hq8sq16d64:bias=fp16", "hq8sq16d64:bias=bf16", -1},
+      {"hq8sq16d64:bias=fp16", "hq8sq16d64:bias=fp16/ij", 0},
+      {"hq8sq16d64:sinks", "hq8sq16d64:sinks:bf16", -1},
+      {"hq8sq16d64:sinks", "hq8sq16d72:sinks", -1},
+      {"hq8sq16sk64d64:page=16", "hq8sq16sk64d64:page=32", -1},
+      {"hq8sq16sk64d64:page=16", "hq8sq16sk256d64:page=16", 4},
+      {"hq8sq16sk64d64:page=16:bshd", "hq8sq16sk64d64:page=16", 0},
+      {"b8hq8sq16d64:ragged", "b8hq8sq16d64:ragged=full", 0}, /* the rows that there are do not count */
+      {"b8hq8sq16d64:ragged", "b8hq8sq16d64:ragged:lens", -1},
+      {"hq8sq99d64:window=64,0", "hq8sq99d64:window=60,0", 0},
+      {"hq8sq99d64:window=64,0", "hq8sq99d64:window=30,0", -1},
+      {"hq8sq99d64:window=64,0", "hq8sq99d64:window=64,64", -1},
+      {"hq8sq99d64:window=-1,-1", "hq8sq99d64", 0}, /* windows that are none, or causal */
+      {"hq8sq99d64:window=-1,0", "hq8sq99d64:causal", 0},
   };
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
     const uint64_t a = key_of(pairs[i].a), b = key_of(pairs[i].b);

@@ -61,12 +61,12 @@ mutant("barrier-in-one-warp", "a barrier too many, which the other warps never r
        run(WHOLE))
 mutant("vote-of-some-lanes", "lanes whose weights are within the limit do not vote, and go on alone",
        SOFTMAX,
-       "return warp_any((largest & 0xffff) > WEIGHT_LIMIT_BITS || largest > (WEIGHT_LIMIT_BITS << "
+       "return warp_any(none || (largest & 0xffff) > WEIGHT_LIMIT_BITS || largest > (WEIGHT_LIMIT_BITS << "
        "16 | 0xffff));",
        "return ((largest & 0xffff) > WEIGHT_LIMIT_BITS || largest > (WEIGHT_LIMIT_BITS << 16 | "
        "0xffff)) && warp_any(true);", run(LONG, inputs="large"))
 mutant("vote-missing", "each lane decides for itself whether the scores are taken anew",
-       SOFTMAX, "return warp_any((largest & 0xffff)", "return ((largest & 0xffff)", run(LONG, inputs="large"))
+       SOFTMAX, "return warp_any(none || (largest & 0xffff)", "return ((largest & 0xffff)", run(LONG, inputs="large"))
 mutant("vote-missing-on-far", "each lane decides for itself how the next slice is taken",
        SOFTMAX, "return warp_any(far);", "return far;", run(LONG, inputs="large"))
 mutant("warp-barrier-missing", "O is gathered from lanes that may not have written yet",
@@ -101,8 +101,8 @@ mutant("keys-read-ahead", "the slot after the right one is read for the keys",
        FWD, "k_slot(lane_at.k, at.k) + slice * SLICE * ROW_BYTES,",
        "k_slot(lane_at.k, (at.k + 1) % K_SLOTS) + slice * SLICE * ROW_BYTES,", run(WHOLE))
 mutant("values-read-ahead", "the slot after the right one is read for the values",
-       FWD, "v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p)",
-       "v_slot(lane_at.v, (at.v + 1) % V_SLOTS) + slice * SLICE * ROW_BYTES, p)", run(WHOLE))
+       FWD, "v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p, w,",
+       "v_slot(lane_at.v, (at.v + 1) % V_SLOTS) + slice * SLICE * ROW_BYTES, p, w,", run(WHOLE))
 mutant("last-key-slot-in-line", "the last slot of keys is looked for behind the others, where values are",
        FWD, "(slot == K_SLOTS - 1 ? RING_BYTES - TILE_BYTES : slot * TILE_BYTES)", "slot * TILE_BYTES", run(WHOLE))
 mutant("value-slots-too-early", "the first slot of values is one of keys",
@@ -116,7 +116,7 @@ mutant("last-tile-dropped", "the walk ends one tile early",
 mutant("one-tile-too-many", "the walk ends one tile late",
        FWD, "for (; tile < w.end; tile++) {", "for (; tile <= w.end; tile++) {", run(WHOLE))
 mutant("last-tile-dropped-weaving", "weaving: the walk ends one tile early",
-       FWD, "if (++tile == w.end) break;", "if (++tile >= w.end - 1) break;", run(LONG, WEAVE))
+       FWD, "if (++tile == open_end) break;", "if (++tile >= open_end - 1) break;", run(LONG, WEAVE))
 mutant("masked-walk-too-far", "the tiles that need a mask are walked beyond the end of the block's own",
        FWD, "tile < min_i32(w.exact, w.end)", "tile < w.exact", run(CAUSAL, SPLIT4))
 mutant("keys-too-many-loaded", "keys left of the first one are loaded, and never used",
@@ -136,7 +136,7 @@ section("Slices and weaving")
 mutant("slice-of-keys-again", "the first slice's keys are taken for each slice",
        FWD, "k_slot(lane_at.k, at.k) + slice * SLICE * ROW_BYTES,", "k_slot(lane_at.k, at.k),", run(WHOLE, SLICES))
 mutant("slice-of-values-again", "the first slice's values are taken for each slice",
-       FWD, "v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p)", "v_slot(lane_at.v, at.v), p)",
+       FWD, "v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p, w,", "v_slot(lane_at.v, at.v), p, w,",
        run(WHOLE, SLICES))
 mutant("slice-dropped", "the last slice of a tile is left out",
        FWD, "for (int slice = 0; slice < SLICES; slice++) {", "for (int slice = 0; slice < SLICES - 1; slice++) {",
@@ -177,24 +177,24 @@ mutant("row-stride-short", "rows of a tile that one thread copies lie one too cl
        SMEM, "const i64 step_bytes = STEP * row_bytes;", "const i64 step_bytes = (STEP - 1) * row_bytes;",
        run("hq1sq64sk64d128"))
 mutant("q-guard-removed", "rows past the end of Q are read, and their results thrown away",
-       FWD, "p.q_stride[2] * 2, p.Sq - w.row0);", "p.q_stride[2] * 2, BM);", run("hq1sq1sk1d16", TALL))
+       FWD, "p.q_stride[2] * 2, queries(p, w) - w.row0);", "p.q_stride[2] * 2, BM);", run("hq1sq1sk1d16", TALL))
 mutant("q-guard-off-by-one", "the last row of Q counts as missing",
-       FWD, "p.Sq - w.row0);", "p.Sq - w.row0 - 1);", run(PARTIAL))
+       FWD, "queries(p, w) - w.row0);", "queries(p, w) - w.row0 - 1);", run(PARTIAL))
 mutant("key-guard-removed", "rows past the end of K and V are read",
        FWD, "load_for<true, !WEAVE>(ring", "load_for<false, false>(ring", run(PARTIAL))
 mutant("key-guard-removed-weaving", "weaving: rows past the end of K are read, and masked",
        FWD, "if (WEAVE) load_keys<true>", "if (WEAVE) load_keys<false>",
        run("hq1sq1sk1d16", variant(bn=128, slice=64, weave=1)))
 mutant("k-guard-removed", "rows past the end of K are read, and masked",
-       FWD, "r.k + key0 * r.k_row, r.k_row, p.Sk - key0)", "r.k + key0 * r.k_row, r.k_row, BN)",
+       FWD, "r.k + key0 * r.k_row, r.k_row, r.keys - key0)", "r.k + key0 * r.k_row, r.k_row, BN)",
        run("hq1sq1sk1d16", WIDE))
 mutant("v-guard-removed", "rows past the end of V are read, with weight 0",
-       FWD, "r.v + key0 * r.v_row, r.v_row, p.Sk - key0)", "r.v + key0 * r.v_row, r.v_row, BN)", run(PARTIAL))
+       FWD, "r.v + key0 * r.v_row, r.v_row, r.keys - key0)", "r.v + key0 * r.v_row, r.v_row, BN)", run(PARTIAL))
 mutant("v-guard-off-by-one", "the last row of V counts as missing",
-       FWD, "r.v + key0 * r.v_row, r.v_row, p.Sk - key0)", "r.v + key0 * r.v_row, r.v_row, p.Sk - key0 - 1)",
+       FWD, "r.v + key0 * r.v_row, r.v_row, r.keys - key0)", "r.v + key0 * r.v_row, r.v_row, r.keys - key0 - 1)",
        run(PARTIAL))
 mutant("padding-chunk-read", "D % 16 == 8: the half chunk block behind a row is read",
-       SMEM, "(!GUARD || row < valid) && chunk < D / 8", "(!GUARD || row < valid)", run("hq1sq20sk21d24"))
+       SMEM, "(!GUARD || row < valid) && chunk < D / 8", "(!GUARD || row < valid)", run("hq1sq20sk21d24"), nth=1)
 mutant("padding-not-zeroed", "what is not there is copied from elsewhere in place of zero",
        SMEM, "there ? 16 : 0", "16", run("hq1sq20sk21d24"))
 mutant("padding-not-zeroed-odd", "the same on the element-wise path",
@@ -208,27 +208,27 @@ mutant("odd-store-low-half", "the element-wise path stores each pair's first ele
 mutant("k-strides-for-q", "K is walked by the row stride of Q",
        FWD, "        p.k_stride[2] * 2,\n", "        p.q_stride[2] * 2,\n", run("hq4hkv2sq32d16:bshd"))
 mutant("o-strides-of-q", "O is written by the strides of Q",
-       EPILOGUE, "row0 * p.o_stride[2]) * 2", "row0 * p.q_stride[2]) * 2", run("hq2sq64d16:packed"))
+       EPILOGUE, "query_offset(p, w, p.o_stride, row0) * 2", "query_offset(p, w, p.q_stride, row0) * 2", run("hq2sq64d16:packed"))
 mutant("o-row-late", "O is written one row further down",
-       EPILOGUE, "row0 * p.o_stride[2]) * 2", "(row0 + 1) * p.o_stride[2]) * 2", run(WHOLE))
+       EPILOGUE, "query_offset(p, w, p.o_stride, row0) * 2", "query_offset(p, w, p.o_stride, row0 + 1) * 2", run(WHOLE))
 mutant("o-guard-removed", "rows past the end of O are written",
-       EPILOGUE, "row0 + row >= p.Sq || ", "", run(PARTIAL))
+       EPILOGUE, "row0 + row >= queries(p, w) || ", "", run(PARTIAL))
 mutant("o-guard-off-by-one", "one row past the end of O is written",
-       EPILOGUE, "row0 + row >= p.Sq", "row0 + row > p.Sq", run(PARTIAL))
+       EPILOGUE, "row0 + row >= queries(p, w)", "row0 + row > queries(p, w)", run(PARTIAL))
 mutant("o-padding-written", "D % 16 == 8: the padding is written behind each row",
        EPILOGUE, " || chunk >= D / 8", "", run("hq1sq20sk21d24"))
 mutant("lse-guard-removed", "the LSE of rows past the end is written",
-       EPILOGUE, "if (lane() % 4 == 0 && row < p.Sq) store", "if (lane() % 4 == 0) store", run(PARTIAL))
+       EPILOGUE, "if (lane() % 4 == 0 && row < queries(p, w)) store", "if (lane() % 4 == 0) store", run(PARTIAL))
 mutant("lse-always", "the LSE is written where none is wanted",
        EPILOGUE, "  if (!LSE || !p.lse) return;\n", "", run(WHOLE))
 
 section("Swizzle and fragments")
 mutant("swizzle-missing-in-writer", "tiles are written as they come, and read with the swizzle",
-       SMEM, "tile + chunk_offset(row, chunk)", "tile + row * ROW_BYTES + chunk * 16", run("hq1sq64sk64d64"))
+       SMEM, "tile + chunk_offset(row, chunk)", "tile + row * ROW_BYTES + chunk * 16", run("hq1sq64sk64d64"), nth=1)
 mutant("swizzle-missing-in-reader", "fragments further along a row are read without the swizzle",
        SMEM, "(base ^ ((step % (GROUP / 2)) * 32))", "(base + (step % (GROUP / 2)) * 32)", run("hq1sq64sk64d64"))
 mutant("swizzle-missing-in-epilogue", "O is gathered without the swizzle",
-       EPILOGUE, "tile + chunk_offset(row, chunk)", "tile + row * ROW_BYTES + chunk * 16", run("hq1sq64sk64d64"))
+       EPILOGUE, "tile + chunk_offset(row, chunk)", "tile + row * ROW_BYTES + chunk * 16", run("hq1sq64sk64d64"), nth=1)
 mutant("swizzle-group-d96", "the next group of chunks is looked for too far along the row",
        SMEM, "* (GROUP * 16)", "* (GROUP * 32)", run("hq1sq32sk32d96"))
 mutant("swizzle-group-d80", "D = 80 is swizzled in groups of 4 chunks, of which the last is not whole",
@@ -241,11 +241,11 @@ mutant("partial-by-columns", "a lane's pieces for another warp lie side by side:
        MERGE, "base + (piece * 32 + lane()) * 16", "base + (lane() * PARTIAL_PIECES + piece) * 16",
        run("hq1sq32sk64d24", GROUPS2, counts=True), nth=1)
 mutant("tile-piece-missing", "D = 96: the last four chunks of a row are not loaded",
-       SMEM, "if constexpr (LEFT > WIDTH)", "if constexpr (LEFT < WIDTH)", run("hq1sq32sk32d96"))
+       SMEM, "if constexpr (LEFT > WIDTH)", "if constexpr (LEFT < WIDTH)", run("hq1sq32sk32d96"), nth=1)
 mutant("tile-piece-in-place-of-first", "D = 96: the second piece of a row is loaded over the first",
-       SMEM, "const int chunk = FIRST + thread", "const int chunk = thread", run("hq1sq32sk32d96"))
+       SMEM, "const int chunk = FIRST + thread", "const int chunk = thread", run("hq1sq32sk32d96"), nth=1)
 mutant("tile-rows-unbounded", "threads without a row write behind the tile",
-       SMEM, "    if (ROWS % STEP != 0 && row >= ROWS) break;\n", "", run(WHOLE, CROWD))
+       SMEM, "    if (ROWS % STEP != 0 && row >= ROWS) break;\n", "", run(WHOLE, CROWD), nth=1)
 mutant("k-fragment-as-q", "K is read in the order of a left operand",
        SMEM, "chunk_offset(lane() / 16 * 8 + lane() % 8, lane() / 8 % 2)", "chunk_offset(lane() % 16, lane() / 16)",
        run(WHOLE))
@@ -311,13 +311,13 @@ mutant("keys-into-value-slot", "keys are loaded where the values belong",
 mutant("k-from-v", "the pointer of K is that of V",
        FWD, "reinterpret_cast<const char *>(p.k)", "reinterpret_cast<const char *>(p.v)", run(WHOLE))
 mutant("v-read-as-k", "K is multiplied with the weights",
-       FWD, "v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p)",
-       "k_slot(lane_at.v, at.k) + slice * SLICE * ROW_BYTES, p)", run(WHOLE))
+       FWD, "v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p, w,",
+       "k_slot(lane_at.v, at.k) + slice * SLICE * ROW_BYTES, p, w,", run(WHOLE))
 mutant("warps-share-rows", "all warps take the first warp's Q",
        FWD, "smem + Q_OFFSET + row_warp() * WARP_ROWS * ROW_BYTES + lane_offset_q()",
        "smem + Q_OFFSET + lane_offset_q()", run(WHOLE))
 mutant("warps-store-same-rows", "all warps store to the first warp's rows",
-       FWD, "const int row0 = w.row0 + row_warp() * WARP_ROWS;", "const int row0 = w.row0;", run(WHOLE))
+       FWD, "int first_row(const Work &w) { return w.row0 + row_warp() * WARP_ROWS; }", "int first_row(const Work &w) { return w.row0; }", run(WHOLE))
 mutant("groups-share-keys", "all key groups take the first group's keys",
        FWD, "smem + key_group() * GROUP_KEYS * ROW_BYTES + lane_offset_k()", "smem + lane_offset_k()",
        run(WHOLE, GROUPS2))

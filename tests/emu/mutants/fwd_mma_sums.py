@@ -19,13 +19,13 @@ ACQUIRE = "    if (last) gpu_fence();\n  }\n  if (!warp_any(last)) return false;
 
 section("Masks")
 mutant("mask-one-too-wide", "the causal mask shows one key too many",
-       MASK, "lane() / 4 + shift + 1 - first", "lane() / 4 + shift + 2 - first", run(CAUSAL))
+       MASK, "lane() / 4 + w.shift + 1 - first", "lane() / 4 + w.shift + 2 - first", run(CAUSAL))
 mutant("mask-one-too-narrow", "the causal mask hides the diagonal",
-       MASK, "lane() / 4 + shift + 1 - first", "lane() / 4 + shift - first", run(CAUSAL))
+       MASK, "lane() / 4 + w.shift + 1 - first", "lane() / 4 + w.shift - first", run(CAUSAL))
 mutant("mask-top-left", "the causal mask is aligned top-left",
-       SCHEDULE, "w.shift = p.Sk - p.Sq", "w.shift = 0", run(CAUSAL))
+       SCHEDULE, "w.shift = keys(p, w) - queries(p, w)", "w.shift = 0", run(CAUSAL))
 mutant("mask-of-first-warp", "all warps mask by the first warp's rows",
-       FWD, "p, w.row0 + row_warp() * WARP_ROWS,", "p, w.row0,", run(CAUSAL))
+       FWD, "mask_scores(s, p, w, row0,", "mask_scores(s, p, w, w.row0,", run(CAUSAL))
 mutant("mask-of-tile-above", "rows 8 to 15 are masked as rows 0 to 7",
        MASK, "seen + m * 16 + half * 8", "seen + m * 16", run(CAUSAL))
 mutant("mask-of-upper-16", "32 rows a warp: the lower 16 are masked as the upper",
@@ -33,16 +33,16 @@ mutant("mask-of-upper-16", "32 rows a warp: the lower 16 are masked as the upper
 mutant("mask-by-wrong-tile", "a tile is masked as its neighbour",
        FWD, "(w.tiles - 1 - tile) * BN + key_group()", "(w.tiles - 2 - tile) * BN + key_group()", run(CAUSAL))
 mutant("mask-of-first-slice", "each slice of a tile is masked as the first",
-       FWD, "mask_scores(s, p, row0, key0 + slice * SLICE, shift)", "mask_scores(s, p, row0, key0, shift)",
+       FWD, "mask_scores(s, p, w, row0, key0 + slice * SLICE)", "mask_scores(s, p, w, row0, key0)",
        run(CAUSAL, SLICES))
 mutant("mask-of-first-group", "each key group masks as the first",
-       FWD, " + key_group() * GROUP_KEYS, w.shift", ", w.shift", run(CAUSAL, GROUPS2))
+       FWD, " * BN + key_group() * GROUP_KEYS; }", " * BN; }", run(CAUSAL, GROUPS2))
 mutant("mask-skipped", "no tile is masked",
-       FWD, "    mask_scores(s, p, row0, key0 + slice * SLICE, shift);\n", "", run(PARTIAL), run(CAUSAL))
+       FWD, "    mask_scores(s, p, w, row0, key0 + slice * SLICE);\n", "", run(PARTIAL), run(CAUSAL))
 mutant("masked-slice-dropped", "a slice of which the warp's last row sees one key is left out",
-       FWD, "row0 + WARP_ROWS + shift)", "row0 + WARP_ROWS + shift - 1)", run("hq1sq32sk33d16:causal:lse"))
+       FWD, "row0 + WARP_ROWS + w.shift)", "row0 + WARP_ROWS + w.shift - 1)", run("hq1sq32sk33d16:causal:lse"))
 mutant("masked-slice-dropped-at-end", "a slice that has only the last key is left out",
-       FWD, "row0 + WARP_ROWS + shift) : p.Sk", "row0 + WARP_ROWS + shift) : p.Sk - 1",
+       FWD, "row0 + WARP_ROWS + w.shift) : keys(p, w)", "row0 + WARP_ROWS + w.shift) : keys(p, w) - 1",
        run("hq1sq20sk17d16:lse", SLICES))
 mutant("masked-values-of-first-slice", "the values of the first slice are taken for each slice with a mask",
        FWD, "begin_values(v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES);\n    renew",
@@ -50,9 +50,9 @@ mutant("masked-values-of-first-slice", "the values of the first slice are taken 
 mutant("partial-tile-open", "a partial tile counts as one that needs no mask",
        SCHEDULE, "w.exact = w.tiles - all / BN", "w.exact = w.tiles - (all + BN - 1) / BN", run(PARTIAL))
 mutant("end-one-too-far", "one key past the end counts",
-       MASK, "present = p.Sk - first", "present = p.Sk - first + 1", run(PARTIAL))
+       MASK, "present = keys(p, w) - first", "present = keys(p, w) - first + 1", run(PARTIAL))
 mutant("end-one-too-near", "the last key does not count",
-       MASK, "present = p.Sk - first", "present = p.Sk - first - 1", run(PARTIAL))
+       MASK, "present = keys(p, w) - first", "present = keys(p, w) - first - 1", run(PARTIAL))
 mutant("open-by-last-row", "a tile needs no mask if the last row sees all of it",
        SCHEDULE, "w.row0 + 1 + w.shift", "w.row0 + BM + w.shift", run(CAUSAL))
 mutant("open-one-too-many", "a tile needs no mask if the first row sees all but one key of it",
@@ -62,21 +62,21 @@ mutant("walk-one-key-short", "the last row's last key is in no tile",
 
 section("References and sums")
 mutant("scale-off", "the scale is 2 % too large in the steady loop",
-       FWD, "weigh(weights, sums, s, rows, p.scale_log2,", "weigh(weights, sums, s, rows, p.scale_log2 * 1.02f,",
+       FWD, "weigh(weights, sums, s, rows, score_scale(p),", "weigh(weights, sums, s, rows, score_scale(p) * 1.02f,",
        run(LONG))
 mutant("scale-off-weaving", "the scale is 2 % too large where weights are woven in",
-       FWD, "s[slice % 2], rows, p.scale_log2)", "s[slice % 2], rows, p.scale_log2 * 1.02f)", run(LONG, WEAVE))
+       FWD, "s[slice % 2], rows, score_scale(p))", "s[slice % 2], rows, score_scale(p) * 1.02f)", run(LONG, WEAVE))
 mutant("scale-off-masked", "the scale is 2 % too large under a mask",
-       FWD, "renew(rows, weights, sums, s, p.scale_log2, p);\n    add",
-       "renew(rows, weights, sums, s, p.scale_log2 * 1.02f, p);\n    add", run(CAUSAL))
+       FWD, "renew(rows, weights, sums, s, score_scale(p), p);\n    add",
+       "renew(rows, weights, sums, s, score_scale(p) * 1.02f, p);\n    add", run(CAUSAL))
 mutant("scale-natural-anew", "the scale lacks log2 e where weights are taken by the true maximum",
-       FWD, "if (KEEP_SCORES && rising) rising = renew(rows, weights, sums, s, p.scale_log2, p)",
-       "if (KEEP_SCORES && rising) rising = renew(rows, weights, sums, s, p.scale_log2 * 0.6931472f, p)", run(WHOLE))
+       FWD, "if (KEEP_SCORES && rising) rising = renew(rows, weights, sums, s, score_scale(p), p)",
+       "if (KEEP_SCORES && rising) rising = renew(rows, weights, sums, s, score_scale(p) * 0.6931472f, p)", run(WHOLE))
 mutant("scale-natural-once-more", "the same where the scores are computed once more",
-       FWD, "    rising = renew(rows, weights, sums, s, p.scale_log2, p)",
-       "    rising = renew(rows, weights, sums, s, p.scale_log2 * 0.6931472f, p)", run("hq1sq32sk640d16", FULL))
+       FWD, "    rising = renew(rows, weights, sums, s, score_scale(p), p)",
+       "    rising = renew(rows, weights, sums, s, score_scale(p) * 0.6931472f, p)", run("hq1sq32sk640d16", FULL))
 mutant("no-redo", "weights beyond the limit are used as they are",
-       FWD, "rising = beyond_limit(weights);", "rising = false;", run(LONG, inputs="large"))
+       FWD, "rising = beyond_limit(weights, rows);", "rising = false;", run(LONG, inputs="large"))
 mutant("no-redo-of-kept-scores", "weights beyond the limit are used as they are, with the scores at hand",
        FWD, "if (KEEP_SCORES && rising)", "if (false)", run(LONG, inputs="large"))
 mutant("no-redo-once-more", "weights beyond the limit are used as they are, where the scores are gone",
@@ -84,10 +84,10 @@ mutant("no-redo-once-more", "weights beyond the limit are used as they are, wher
 mutant("first-scores-not-kept", "the scores of the first slice are not computed where they would be kept",
        FWD, "if (KEEP_SCORES || !rising) {", "if (!rising) {", run(LONG))
 mutant("no-redo-weaving", "weaving: weights beyond the limit are used as they are",
-       FWD, "if (beyond_limit(weights)) renew(", "if (false) renew(", run(LONG, WEAVE))
+       FWD, "if (beyond_limit(weights, rows)) renew(", "if (false) renew(", run(LONG, WEAVE))
 mutant("redo-of-next-slice", "weaving: the scores that are taken by their true maximum are those of the next slice",
-       FWD, "if (beyond_limit(weights)) renew(rows, weights, sums, s[slice % 2],",
-       "if (beyond_limit(weights)) renew(rows, weights, sums, s[(slice + 1) % 2],", run(LONG, WEAVE))
+       FWD, "if (beyond_limit(weights, rows)) renew(rows, weights, sums, s[slice % 2],",
+       "if (beyond_limit(weights, rows)) renew(rows, weights, sums, s[(slice + 1) % 2],", run(LONG, WEAVE))
 mutant("redo-by-old-reference", "the weights that are taken anew go by the reference from before",
        SOFTMAX, "s[m][n][2 * half] * scale - reference)", "s[m][n][2 * half] * scale - before)",
        run(LONG, inputs="large"))
