@@ -88,29 +88,36 @@ FL4_DEV void load_tile(const fl4_fwd_params &p, u32 tile, const char *from, i64 
   if constexpr (LEFT > WIDTH) load_tile<ROWS, GUARD, FIRST + WIDTH>(p, tile, from, row_bytes, valid);
 }
 
-// The same of a sequence's keys from `key0` on, where these lie in pages: `from` is the head's first row in page 0. All pages
-// are looked up before the first copy, so that their latencies overlap.
+// The same of a sequence's keys from `key0` on, where these lie in pages: `from` is the head's first row in page 0. Some pages
+// are looked up before the first of their rows is copied, so that their latencies overlap.
 template <int ROWS, bool GUARD, int FIRST = 0>
 FL4_DEV void load_paged_tile(const fl4_fwd_params &p, u32 tile, const char *from, i64 page_bytes, i64 row_bytes, int b,
                              int key0, int valid)
 {
   constexpr int LEFT = CHUNKS - FIRST;
-  constexpr int WIDTH = LEFT >= 16 ? 16 : LEFT >= 8 ? 8 : LEFT >= 4 ? 4 : 2;
-  constexpr int STEP = THREADS / WIDTH, COPIES = (ROWS + STEP - 1) / STEP;
+  constexpr int WIDTH = LEFT >= 16 ? 16 : LEFT >= 8 ? 8 : LEFT >= 4 ? 4 : 2, PIECES = LEFT / WIDTH;
+  constexpr int STEP = THREADS / WIDTH, COPIES = (ROWS + STEP - 1) / STEP, AT_ONCE = COPIES < 8 ? COPIES : 8;
   const int chunk = FIRST + thread_index() % WIDTH, first = thread_index() / WIDTH, slots = 1 << p.page_shift;
-  int page[COPIES];
 #pragma unroll
-  for (int i = 0; i < COPIES; i++) page[i] = page_of(p, b, key0 + first + i * STEP);
+  for (int i = 0; i < COPIES; i += AT_ONCE) {
+    int page[AT_ONCE];
 #pragma unroll
-  for (int i = 0; i < COPIES; i++) {
-    const int row = first + i * STEP;
-    if (ROWS % STEP != 0 && row >= ROWS) break;
-    const bool there = (!GUARD || row < valid) && chunk < D / 8;
-    const char *source = from + page[i] * page_bytes + ((key0 + row) & (slots - 1)) * row_bytes + chunk * 16;
-    load_chunk(p, tile + chunk_offset(row, chunk), there ? source : from, there);
+    for (int e = 0; e < AT_ONCE; e++) page[e] = page_of(p, b, key0 + first + (i + e) * STEP);
+#pragma unroll
+    for (int e = 0; e < AT_ONCE; e++) {
+      const int row = first + (i + e) * STEP;
+      if (i + e >= COPIES || (ROWS % STEP != 0 && row >= ROWS)) break;
+      const char *source = from + page[e] * page_bytes + ((key0 + row) & (slots - 1)) * row_bytes + chunk * 16;
+#pragma unroll
+      for (int piece = 0; piece < PIECES; piece++) {
+        const bool there = (!GUARD || row < valid) && chunk + piece * WIDTH < D / 8;
+        const u32 to = tile + chunk_offset(row, chunk + piece * WIDTH);
+        load_chunk(p, to, there ? source + piece * (WIDTH * 16) : from, there);
+      }
+    }
   }
-  if constexpr (LEFT > WIDTH)
-    load_paged_tile<ROWS, GUARD, FIRST + WIDTH>(p, tile, from, page_bytes, row_bytes, b, key0, valid);
+  if constexpr (LEFT > PIECES * WIDTH)
+    load_paged_tile<ROWS, GUARD, FIRST + PIECES * WIDTH>(p, tile, from, page_bytes, row_bytes, b, key0, valid);
 }
 
 #endif

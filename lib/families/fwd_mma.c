@@ -89,12 +89,12 @@ enum { MOST_COPIES = 16 }; /* more are unrolled into more code than a tile's ari
  */
 static int features_need(const fl4__variant *v, const fl4__problem *p)
 {
-  const int blocks = row_blocks(v), slice = v->value[SLICE], weave = v->value[WEAVE] ? 2 : 1;
+  const int blocks = row_blocks(v), slice = v->value[SLICE];
   int n = 0;
   if (p->features & FL4__FEATURE_WINDOW) n += 6 * blocks;
   if (p->features & FL4__FEATURE_ALIBI) n += 6 + blocks * slice / 32;
-  if (p->features & FL4__FEATURE_BIAS) n += (20 + blocks * slice / 8) * weave;
-  if (p->features & FL4__FEATURE_PAGED) n += 2 * blocks + copies(v, p->D);
+  if (p->features & FL4__FEATURE_BIAS) n += blocks * (16 + slice / 4) + 16 * v->value[WEAVE];
+  if (p->features & FL4__FEATURE_PAGED) n += 2 * blocks + (int)fl4__min64(copies(v, p->D), 8);
   return n;
 }
 

@@ -99,6 +99,39 @@ START_TEST(lse)
 }
 END_TEST
 
+/* Each feature, and those that come together. */
+static const int32_t feature_sets[] = {
+    FL4__FEATURE_WINDOW,
+    FL4__FEATURE_SOFTCAP,
+    FL4__FEATURE_ALIBI,
+    FL4__FEATURE_SINKS,
+    FL4__FEATURE_BIAS,
+    FL4__FEATURE_RAGGED_Q,
+    FL4__FEATURE_RAGGED_K,
+    FL4__FEATURE_USED_K,
+    FL4__FEATURE_PAGED,
+    FL4__FEATURE_WINDOW | FL4__FEATURE_SOFTCAP,
+    FL4__FEATURE_PAGED | FL4__FEATURE_USED_K,
+    FL4__FEATURE_RAGGED_Q | FL4__FEATURE_RAGGED_K,
+};
+enum { N_FEATURE_SETS = sizeof feature_sets / sizeof *feature_sets };
+
+/* Grids of each size, and blocks that share keys; a bias of each type in turn. */
+START_TEST(features)
+{
+  static const int rows[] = {4096, 64, 1};
+  for (int i = 0; i < 9; i++) {
+    fl4__problem p;
+    memset(&p, 0, sizeof p);
+    p.B = i % 3 == 2 ? 1 : 4, p.Hq = p.Hkv = 16, p.Sq = p.total_q = rows[i % 3], p.Sk = 4096, p.D = 64 << i / 3;
+    p.dtype = i % 2 ? FL4_DTYPE_FP16 : FL4_DTYPE_BF16, p.lse = p.aligned = true;
+    p.features = feature_sets[_i], p.window_left = 1000, p.bias_type = i % 4, p.page_size = 16;
+    if (i % 3 == 0 && !(p.features & FL4__FEATURE_WINDOW)) p.mask = FL4_MASK_CAUSAL;
+    check_default_of(&fl4__family_fwd_mma, &p);
+  }
+}
+END_TEST
+
 /* Debug kernels may spill, but they must compile. */
 START_TEST(debug_build)
 {
@@ -199,6 +232,7 @@ static Suite *suite(void)
   tcase_add_test(defaults, unaligned_rows);
   tcase_add_test(defaults, bf16);
   tcase_add_test(defaults, lse);
+  tcase_add_loop_test(defaults, features, 0, N_FEATURE_SETS);
   tcase_add_test(defaults, debug_build);
   tcase_add_test(defaults, oracle);
   tcase_add_test(defaults, limits_and_timer);

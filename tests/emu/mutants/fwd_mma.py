@@ -317,7 +317,7 @@ mutant("warps-share-rows", "all warps take the first warp's Q",
        FWD, "smem + Q_OFFSET + row_warp() * WARP_ROWS * ROW_BYTES + lane_offset_q()",
        "smem + Q_OFFSET + lane_offset_q()", run(WHOLE))
 mutant("warps-store-same-rows", "all warps store to the first warp's rows",
-       FWD, "int first_row(const Work &w) { return w.row0 + row_warp() * WARP_ROWS; }", "int first_row(const Work &w) { return w.row0; }", run(WHOLE))
+       FWD, "return w.row0 + row_warp() * WARP_ROWS;", "return w.row0;", run(WHOLE))
 mutant("groups-share-keys", "all key groups take the first group's keys",
        FWD, "smem + key_group() * GROUP_KEYS * ROW_BYTES + lane_offset_k()", "smem + lane_offset_k()",
        run(WHOLE, GROUPS2))

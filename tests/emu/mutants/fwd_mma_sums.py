@@ -36,7 +36,7 @@ mutant("mask-of-first-slice", "each slice of a tile is masked as the first",
        FWD, "mask_scores(s, p, w, row0, key0 + slice * SLICE)", "mask_scores(s, p, w, row0, key0)",
        run(CAUSAL, SLICES))
 mutant("mask-of-first-group", "each key group masks as the first",
-       FWD, " * BN + key_group() * GROUP_KEYS; }", " * BN; }", run(CAUSAL, GROUPS2))
+       FWD, " * BN + key_group() * GROUP_KEYS;", " * BN;", run(CAUSAL, GROUPS2))
 mutant("mask-skipped", "no tile is masked",
        FWD, "    mask_scores(s, p, w, row0, key0 + slice * SLICE);\n", "", run(PARTIAL), run(CAUSAL))
 mutant("masked-slice-dropped", "a slice of which the warp's last row sees one key is left out",
