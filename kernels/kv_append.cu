@@ -169,7 +169,7 @@ FL4_DEV void write_lengths(const fl4_append_params &p)
   }
 }
 
-FL4_KERNEL(fl4_kv_append, 256, 1)(FL4_PARAM fl4_append_params p)
+FL4_KERNEL(fl4_kv_append, 256, 3)(FL4_PARAM fl4_append_params p)
 {
   write_lengths(p);
   const int chunk = thread_index() & ((1 << p.lanes_log2) - 1), rows_at_once = FL4_AUX_THREADS >> p.lanes_log2;

@@ -76,7 +76,7 @@ FL4_DEV const char *part_of(const fl4_u64 *address, int is_list, i64 stride, int
   return reinterpret_cast<const char *>(is_list ? address[k] : address[0] + (u64)(k * stride));
 }
 
-FL4_KERNEL(fl4_merge_states, 256, 1)(FL4_PARAM fl4_merge_params p)
+FL4_KERNEL(fl4_merge_states, 256, 4)(FL4_PARAM fl4_merge_params p)
 {
   constexpr int part_bytes = FL4_PARTS_FP32 ? 4 : 2, out_bytes = FL4_OUT_FP32 ? 4 : 2;
   const int chunk = thread_index() & ((1 << p.lanes_log2) - 1), rows_at_once = FL4_AUX_THREADS >> p.lanes_log2;

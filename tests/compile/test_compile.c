@@ -189,6 +189,28 @@ START_TEST(limits_and_timer)
 }
 END_TEST
 
+/* What stands beside attention waits for memory: no spills, and registers for three or four blocks of 256 threads at a time. */
+START_TEST(beside_attention)
+{
+  char text[4][32];
+  const char *options[4] = {text[0], text[1], text[2], text[3]};
+  fl4__cubin cubin = {0};
+  for (int i = 0; i < 28; i++) {
+    const bool merge = i < 16;
+    const int a = merge ? i : i - 16;
+    snprintf(text[0], 32, "-DFL4_BF16=%d", a % 2);
+    snprintf(text[1], 32, "-DFL4_ALIGNED=%d", a / 2 % 2);
+    snprintf(text[2], 32, merge ? "-DFL4_PARTS_FP32=%d" : "-DFL4_ROTARY=%d", merge ? a / 4 % 2 : a / 4);
+    snprintf(text[3], 32, "-DFL4_OUT_FP32=%d", a / 8 % 2);
+    ck_assert_fl4(compile(merge ? "merge_states.cu" : "kv_append.cu", options, merge ? 4 : 3, &cubin));
+    ck_assert_msg(cubin.resources.spill_bytes == 0 && cubin.resources.registers <= (merge ? 64 : 80),
+                  "%s %s %s: %d registers, %d bytes of spills", text[0], text[1], text[2], cubin.resources.registers,
+                  cubin.resources.spill_bytes);
+    fl4__cubin_free(&cubin);
+  }
+}
+END_TEST
+
 enum { N_BAD = 17 };
 
 /* A configuration that the table does not allow is refused by the kernel itself, by name. */
@@ -238,6 +260,11 @@ static Suite *suite(void)
   tcase_add_test(defaults, limits_and_timer);
   tcase_add_loop_test(defaults, bad_configuration, 0, N_BAD);
   suite_add_tcase(s, defaults);
+  TCase *beside = tcase_create("beside");
+  tcase_set_timeout(beside, 120);
+  tcase_add_unchecked_fixture(beside, find_device, NULL);
+  tcase_add_test(beside, beside_attention);
+  suite_add_tcase(s, beside);
   return s;
 }
 
