@@ -87,6 +87,7 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
   if (device->sm != 90) return fl4__because(why, "the GPU is sm_%d, needed is sm_90", device->sm);
   if (!p->aligned) return "rows are not aligned: the copy engine takes those that start at multiples of 16 bytes";
   if (p->Sk < 1 || (p->features & FL4__FEATURE_RAGGED_K && p->total_k < 1)) return "there are no keys";
+  if (p->invariant) return "results must be the same in each batch: what is chosen here depends on all sizes";
   const int smem = smem_bytes(v, p->D), need = registers_needed(v, p), may = consumer_registers[groups];
   if (smem > device->smem_per_block)
     return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
