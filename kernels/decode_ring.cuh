@@ -85,7 +85,8 @@ FL4_DEV void load_chunk(const fl4_fwd_params &p, const Work &w, const Stream &s,
 }
 
 // Rows of a step: 32 chunks at a time, which are neighbours. Where these are whole rows of one granule, a lane's next row is a
-// constant number of bytes away, and is found by an addition: products would be kept in registers.
+// constant number of bytes away, and is found by an addition: products would be kept in registers. Where these are not, places are
+// worked out again each time.
 template <bool WHOLE>
 FL4_DEV void load_rows(const fl4_fwd_params &p, const Work &w, const Stream &s, u32 to, const char *from,
                        i64 page_stride, i64 row_bytes)
@@ -97,7 +98,7 @@ FL4_DEV void load_rows(const fl4_fwd_params &p, const Work &w, const Stream &s, 
   for (int g = 0; g < GRANULES; g++) granule[g] = granule_at(p, s, from, page_stride, row_bytes, g);
 #pragma unroll
   for (int i = 0; i < KEYS * CHUNKS / 32; i++) {
-    const int number = i * 32 + lane();
+    const int number = i * 32 + (WHOLE_ROWS ? lane() : lane_index());
     const int row = WHOLE_ROWS ? i * AT_A_TIME + lane() / CHUNKS : number / CHUNKS;
     const int chunk = WHOLE_ROWS ? lane() % CHUNKS : number % CHUNKS;
     if (WHOLE_ROWS && i * AT_A_TIME % GRANULE == 0) {

@@ -25,6 +25,12 @@ FL4_DEV int block_index()
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(x));
   return x;
 }
+FL4_DEV int lane_index()
+{
+  int x;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(x));
+  return x;
+}
 FL4_DEV int grid_blocks() { return gridDim.x; }
 
 // Address of the block's dynamic shared memory in the shared window (32 bits). 5.1.7

@@ -30,6 +30,7 @@ typedef long long i64;
 
 FL4_DEV int thread_index() { return emu::thread_index(); }
 FL4_DEV int block_index() { return emu::block_index(); }
+FL4_DEV int lane_index() { return emu::thread_index() % 32; }
 FL4_DEV int grid_blocks() { return emu::grid_blocks(); }
 FL4_DEV u32 smem_base() { return emu::smem_base(); }
 
