@@ -42,7 +42,8 @@ typedef struct fl4_fwd_params {
   fl4_i32 page_shift, n_pages;    /* log2 of a page's keys; pages of the pool */
   fl4_i32 window_left, window_right; /* keys beside the diagonal; FL4_NO_WINDOW: all */
   float softcap_log2;             /* softcap · log2 e */
-  fl4_i32 split_keys;             /* keys of a block where blocks share the keys of a row; a multiple of the key tile */
+  fl4_i32 split_keys;             /* where blocks share the keys of a row: keys of each at least; whole key tiles */
+  fl4_i32 splits, split_anchor;   /* so many such blocks at most; with a window, they begin at a multiple of so many keys */
 } fl4_fwd_params;
 
 enum { FL4_NO_WINDOW = 1 << 30 };

@@ -25,6 +25,12 @@ FL4_DEV int block_index()
   asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(x));
   return x;
 }
+FL4_DEV int lane_index()
+{
+  int x;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(x));
+  return x;
+}
 FL4_DEV int grid_blocks() { return gridDim.x; }
 
 // Address of the block's dynamic shared memory in the shared window (32 bits). 5.1.7
@@ -55,6 +61,19 @@ FL4_DEV void cp_async_16_zfill(u32 to, const void *from, u32 bytes)
 {
   asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
+// How the L2 cache is to keep lines: these are the first to leave it. createpolicy, 9.7.9.13
+FL4_DEV u64 evict_first_policy()
+{
+  u64 policy;
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+// cp_async_16() by such a policy.
+FL4_DEV void cp_async_16_by(u64 policy, u32 to, const void *from)
+{
+  asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "l"(policy)
+               : "memory");
+}
 // Closes the group of copies issued since the last commit; a group may be empty.
 FL4_DEV void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most N of this thread's latest groups are pending.
@@ -80,6 +99,16 @@ FL4_DEV void ldmatrix_x4_trans(u32 (&r)[4], u32 address)
 FL4_DEV void store_shared_32(u32 address, u32 x)
 {
   asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(x) : "memory");
+}
+FL4_DEV void store_shared_f32(u32 address, float x)
+{
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(x) : "memory");
+}
+FL4_DEV u32 load_shared_32(u32 address)
+{
+  u32 x;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(x) : "r"(address) : "memory");
+  return x;
 }
 FL4_DEV void store_shared_128(u32 address, const u32 (&x)[4])
 {
@@ -141,6 +170,10 @@ FL4_DEV void store_global_16(void *address, u16 x)
 FL4_DEV void store_global_32(void *address, float x)
 {
   asm volatile("st.global.f32 [%0], %1;" ::"l"(address), "f"(x) : "memory");
+}
+FL4_DEV void store_global_64(void *address, const u32 (&x)[2])
+{
+  asm volatile("st.global.v2.b32 [%0], {%1,%2};" ::"l"(address), "r"(x[0]), "r"(x[1]) : "memory");
 }
 FL4_DEV void store_global_128(void *address, const u32 (&x)[4])
 {
@@ -294,6 +327,21 @@ FL4_DEV float shuffle_xor(float x, int mask)
 {
   float y;
   asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=f"(y) : "f"(x), "r"(mask));
+  return y;
+}
+// The value of lane `from`. 9.7.8.6
+FL4_DEV u32 shuffle_from(u32 x, int from)
+{
+  u32 y;
+  asm volatile("shfl.sync.idx.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=r"(y) : "r"(x), "r"(from));
+  return y;
+}
+// An 8×8 matrix of 16-bit elements, transposed: a lane has, and receives, elements 2(l%4), 2(l%4)+1 of row l/4. sm_75,
+// 9.7.14.5.17
+FL4_DEV u32 transpose_matrix(u32 x)
+{
+  u32 y;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
   return y;
 }
 // True if p holds in any lane. 9.7.13.10

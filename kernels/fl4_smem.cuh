@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tiles in shared memory: their swizzle, their loading, and the fragments that lanes read.
-//
-// A tile is rows of DP 16-bit elements, without padding, cut into chunks of 16 bytes. ldmatrix reads
-// the same chunk of eight neighbouring rows at once; to spread these over all banks, chunk c of row r
-// lies at position c ^ ((r >> SHIFT) % GROUP), GROUP = gcd(chunks of a row, 8). The pattern has period
-// 8 in the rows for every D, so it is free of conflicts for all of them.
+// Tiles in shared memory: their loading, and the fragments that lanes read.
 #ifndef FL4_SMEM_CUH
 #define FL4_SMEM_CUH
 
@@ -14,23 +9,7 @@
 #include "fl4_debug.cuh"
 #include "fl4_ptx.cuh"
 #include "fl4_sequence.cuh"
-
-constexpr int CHUNKS = DP / 8;
-constexpr int GROUP = CHUNKS % 8 == 0 ? 8 : CHUNKS % 4 == 0 ? 4 : 2;
-constexpr int SHIFT = GROUP == 8 ? 0 : GROUP == 4 ? 1 : 2;
-
-// Byte offset of a chunk in its tile.
-FL4_DEV u32 chunk_offset(int row, int chunk)
-{
-  return row * ROW_BYTES + (chunk ^ ((row >> SHIFT) & (GROUP - 1))) * 16;
-}
-
-// Address of the fragment `step` · 16 elements further along the rows than `base`. The step's chunk
-// number is even and the lane's own part is in bit 0, so the XOR of the two swizzles is one XOR.
-FL4_DEV u32 along_row(u32 base, int step)
-{
-  return (base ^ ((step % (GROUP / 2)) * 32)) + (step / (GROUP / 2)) * (GROUP * 16);
-}
+#include "fl4_swizzle.cuh"
 
 // The lane's row and chunk in a 16×16 block, as ldmatrix wants them for …
 FL4_DEV int warp() { return thread_index() / 32; }

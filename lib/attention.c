@@ -29,6 +29,9 @@ static fl4_status begin(fl4_context *ctx, const fl4_attention_args *args, fl4__n
   FL4_TRY(fl4__plan_make(ctx->device, &ctx->forced, ctx->wisdom, &problem, &c->plan));
   c->params.row_tiles = c->plan.geometry.row_tiles;
   c->params.section_heads = c->plan.geometry.section_heads;
+  c->params.splits = c->plan.geometry.splits;
+  c->params.split_keys = c->plan.geometry.split_keys;
+  c->params.split_anchor = c->plan.geometry.split_anchor;
   return FL4_OK;
 }
 

@@ -53,7 +53,7 @@ typedef enum fl4__need { FL4__NEED_SHAPE, FL4__NEED_POINTERS } fl4__need;
 
 /*
  * Validates the arguments and splits them: what the problem is, and what this call's kernel
- * parameters are (without the fields that belong to the launch: row_tiles, section_heads, debug).
+ * parameters are (without the fields that belong to the launch: row_tiles, section_heads, splits and what they need, debug).
  */
 fl4_status fl4__problem_from_args(const fl4_attention_args *args, fl4__need need, fl4__problem *problem,
                                   fl4_fwd_params *params);

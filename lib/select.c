@@ -13,6 +13,11 @@ static bool runs_on(const fl4__family *family, const fl4_device_info *device)
   return (int)family->device == kind;
 }
 
+static bool is_for(const fl4__family *family, const fl4__problem *problem, const fl4_device_info *device)
+{
+  return runs_on(family, device) && !family->by_name && (!family->is_for || family->is_for(problem));
+}
+
 /* The family's choice, overruled by the values that `forced` gives. */
 static void choose(const fl4__family *family, const fl4__variant *forced, const fl4__problem *problem,
                    const fl4_device_info *device, fl4__variant *variant)
@@ -28,7 +33,7 @@ const char *fl4__family_refusal(const fl4__family *family, const fl4__problem *p
                                 char why[160])
 {
   fl4__variant variant;
-  if (!runs_on(family, device)) return NULL;
+  if (!is_for(family, problem, device)) return NULL;
   choose(family, NULL, problem, device, &variant);
   return family->refuse(&variant, problem, device, why);
 }
@@ -73,7 +78,7 @@ fl4_status fl4__select(const fl4__variant *forced, const fl4__problem *problem, 
   size_t length = 0;
   for (int i = 0; fl4__families[i]; i++) {
     const fl4__family *family = fl4__families[i];
-    if (!runs_on(family, device)) continue;
+    if (!is_for(family, problem, device)) continue;
     char why[160] = "";
     choose(family, NULL, problem, device, variant);
     const char *reason = family->refuse(variant, problem, device, why);

@@ -32,6 +32,7 @@ typedef struct fl4__geometry {
   int32_t smem_bytes;     /* of a block */
   int32_t row_tiles;      /* see fl4_fwd_params */
   int32_t section_heads;  /* see fl4_fwd_params */
+  int32_t splits, split_keys, split_anchor; /* see fl4_fwd_params */
   int32_t tma_rows[3];    /* rows of q, k and v that the copy engine takes at once; 0: the kernel takes no tensor maps */
   size_t workspace_bytes;
 } fl4__geometry;
@@ -64,6 +65,9 @@ struct fl4__family {
    * it makes is not refused either. NULL: no two do.
    */
   void (*canonical)(fl4__variant *, const fl4__problem *, const fl4_device_info *);
+  /* Whether it is for problems of this kind, and chosen for them if it does not refuse; others it runs if asked for. NULL: all. */
+  bool (*is_for)(const fl4__problem *);
+  bool by_name; /* only who asks for it gets it */
   /* See fl4__launch_registers(). NULL: any number. */
   int (*launch_registers)(const fl4__variant *);
 };
@@ -85,12 +89,12 @@ int fl4__launch_registers(const fl4__variant *variant);
 
 /*
  * Chooses the variant for a problem: `forced` (may be NULL) with gaps filled by the family's
- * choice, else the first family of the device that does not refuse its own choice.
+ * choice, else the first family of the device that is for such problems and does not refuse its own choice.
  */
 fl4_status fl4__select(const fl4__variant *forced, const fl4__problem *problem, const fl4_device_info *device,
                        fl4__variant *variant);
 
-/* Why a family for this kind of device does not run the problem by its own choice; else NULL. */
+/* Why a family for this kind of device and problem does not run it by its own choice; else NULL. */
 const char *fl4__family_refusal(const fl4__family *family, const fl4__problem *problem, const fl4_device_info *device,
                                 char why[160]);
 

@@ -21,8 +21,9 @@
 
 FL4_BEGIN_DECLS
 
-/** Most parts that ::fl4_merge_states_args.parts_list may name. */
-enum { FL4_MERGE_LIST_MAX = 32 };
+enum {
+  FL4_MERGE_LIST_MAX = 32 /**< most parts that fl4_merge_states_args.parts_list may name */
+};
 
 /**
  * The arguments of one merge. Parts are one tensor with a dimension more, or a list of tensors of the same strides.

@@ -5,6 +5,7 @@
 
 #include "variant.h"
 
+extern const fl4__family fl4__family_decode_mma;
 extern const fl4__family fl4__family_fwd_mma;
 extern const fl4__family fl4__family_fwd_wgmma;
 extern const fl4__family fl4__family_host;

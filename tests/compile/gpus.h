@@ -55,6 +55,7 @@ static void find_device(void)
 /* Whether a family has variants for a problem on `device`. */
 static bool is_for(const fl4__family *family, const fl4__problem *p)
 {
+  if (family == &fl4__family_decode_mma) return family->is_for(p) && p->aligned && p->D % 16 == 0;
   return family != &fl4__family_fwd_wgmma || (device.sm == 90 && p->aligned);
 }
 

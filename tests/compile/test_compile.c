@@ -12,6 +12,7 @@
 static int most_spills(const fl4__family *family)
 {
   if (family == &fl4__family_fwd_wgmma) return 64;
+  if (family == &fl4__family_decode_mma) return 0;
   return device.smem_per_sm == 100 * 1024 ? 0 : 256;
 }
 
@@ -132,12 +133,37 @@ START_TEST(features)
 }
 END_TEST
 
+/* Queries so few that their family is one of its own: blocks of 8 to 32 rows, and what keys there are told in other ways. */
+START_TEST(few_queries)
+{
+  enum {
+    PAGES = FL4__FEATURE_PAGED | FL4__FEATURE_USED_K,
+    RAGGED = FL4__FEATURE_RAGGED_Q | FL4__FEATURE_RAGGED_K | FL4__FEATURE_SINKS,
+    SCORES = FL4__FEATURE_WINDOW | FL4__FEATURE_SOFTCAP | FL4__FEATURE_ALIBI | PAGES
+  };
+  static const struct {
+    int64_t B, Hq, Sq;
+    int features;
+  } cases[] = {{1, 8, 1, 0},       {64, 8, 1, PAGES},   {64, 32, 4, 0},
+               {64, 32, 8, PAGES}, {64, 32, 8, RAGGED}, {64, 32, 8, SCORES}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    fl4__problem p;
+    memset(&p, 0, sizeof p);
+    p.B = cases[i].B, p.Hq = cases[i].Hq, p.Hkv = 8, p.Sq = cases[i].Sq, p.Sk = 4096, p.D = head_dims[_i];
+    p.dtype = i % 2 ? FL4_DTYPE_BF16 : FL4_DTYPE_FP16, p.aligned = 1, p.lse = i % 2, p.features = cases[i].features;
+    p.mask = cases[i].features & FL4__FEATURE_WINDOW || i == 0 ? FL4_MASK_NONE : FL4_MASK_CAUSAL;
+    p.page_size = 16, p.total_q = p.total_k = 1 << 16;
+    if (is_for(&fl4__family_decode_mma, &p)) check_default_of(&fl4__family_decode_mma, &p);
+  }
+}
+END_TEST
+
 /* Debug kernels may spill, but they must compile. */
 START_TEST(debug_build)
 {
   static const char *const options[] = {"-DFL4_D=64", "-DFL4_DEBUG=1", "-DFL4_CAUSAL=1"};
   fl4__cubin cubin = {0};
-  const fl4__problem aligned = {.aligned = 1};
+  const fl4__problem aligned = {.B = 1, .Hq = 1, .Hkv = 1, .Sq = 1, .D = 64, .aligned = 1};
   FOR_FAMILIES(family)
   if (is_for(family, &aligned)) {
     ck_assert_fl4(compile(family->source, options, 3, &cubin));
@@ -211,7 +237,7 @@ START_TEST(beside_attention)
 }
 END_TEST
 
-enum { N_BAD = 17 };
+enum { N_BAD = 24 };
 
 /* A configuration that the table does not allow is refused by the kernel itself, by name. */
 START_TEST(bad_configuration)
@@ -236,6 +262,13 @@ START_TEST(bad_configuration)
       {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_QBUF=3"}, "FL4_QBUF:"},
       {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_SCHED=3"}, "FL4_SCHED:"},
       {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_ALIGNED=0"}, "FL4_ALIGNED:"},
+      {"decode_mma.cu", {"-DFL4_D=72", "-DFL4_ROWS=8"}, "FL4_D:"},
+      {"decode_mma.cu", {"-DFL4_D=64", "-DFL4_ALIGNED=0"}, "FL4_ALIGNED:"},
+      {"decode_mma.cu", {"-DFL4_D=64", "-DFL4_BIAS=1"}, "FL4_BIAS:"},
+      {"decode_mma.cu", {"-DFL4_D=64", "-DFL4_WARPS=3"}, "FL4_WARPS:"},
+      {"decode_mma.cu", {"-DFL4_D=64", "-DFL4_STAGES=9"}, "FL4_STAGES:"},
+      {"decode_mma.cu", {"-DFL4_D=64", "-DFL4_KEYS=8"}, "FL4_KEYS:"},
+      {"decode_mma.cu", {"-DFL4_D=64", "-DFL4_ROWS=24"}, "FL4_ROWS:"},
   };
   ck_assert_int_eq(sizeof bad / sizeof *bad, N_BAD);
   fl4__cubin cubin = {0};
@@ -265,6 +298,11 @@ static Suite *suite(void)
   tcase_add_unchecked_fixture(beside, find_device, NULL);
   tcase_add_test(beside, beside_attention);
   suite_add_tcase(s, beside);
+  TCase *few = tcase_create("few queries");
+  tcase_set_timeout(few, 120);
+  tcase_add_unchecked_fixture(few, find_device, NULL);
+  tcase_add_loop_test(few, few_queries, 0, N_HEAD_DIMS);
+  suite_add_tcase(s, few);
   return s;
 }
 

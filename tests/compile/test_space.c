@@ -23,6 +23,7 @@ enum {
 static int most_spills(const fl4__family *family)
 {
   if (family == &fl4__family_fwd_wgmma) return 64;
+  if (family == &fl4__family_decode_mma) return 0;
   return device.smem_per_sm == 100 * 1024 ? 0 : 512;
 }
 
@@ -52,6 +53,14 @@ static fl4__problem problem_of(int D, int kind)
   p.dtype = kind & 2 ? FL4_DTYPE_BF16 : FL4_DTYPE_FP16;
   p.aligned = !(kind & 4);
   p.lse = (kind & 8) != 0;
+  return p;
+}
+
+/* The same with as few queries as a family is for. */
+static fl4__problem problem_for(const fl4__family *family, int D, int kind)
+{
+  fl4__problem p = problem_of(D, kind);
+  if (family->is_for) p.B = 16, p.Hq = 64, p.Sq = 4;
   return p;
 }
 
@@ -146,6 +155,10 @@ static const struct {
     {"the GPU is sm_89, needed is sm_90", "fwd_wgmma", 64, 89, 0, FL4_DTYPE_FP16, 1, 64},
     {"bytes of shared memory, a block may have", WGMMA(2, 128, 2, 2, 1), 192, 90, 0, FL4_DTYPE_FP16, 1, 64},
     {"registers a thread, may have", WGMMA(4, 128, 2, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1, 64},
+    {"bytes of shared memory, a block may have", "decode_mma:warps=8,stages=6,keys=32,rows=8", 128, 90, 0,
+     FL4_DTYPE_FP16, 1, 4},
+    {"registers a thread, may have 255", "decode_mma:warps=1,stages=1,keys=16,rows=32", 256, 90, 0, FL4_DTYPE_FP16, 1,
+     4},
     {"more than 2^31 row tiles", WGMMA(1, 64, 2, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1 << 20, 1 << 20},
 };
 enum { N_REFUSALS = sizeof refusals / sizeof *refusals };
@@ -183,8 +196,9 @@ static void check_choices(const fl4__family *family, int D, int kind)
 {
   static const int rows[] = {0, 1, 16, 33, 64, 100, 512, 4096}, batches[] = {1, 3, 64};
   for (int i = 0; i < 8 * 3; i++) {
-    fl4__problem p = problem_of(D, kind);
+    fl4__problem p = problem_for(family, D, kind);
     p.Sq = rows[i % 8], p.B = batches[i / 8];
+    if (!is_for(family, &p)) continue;
     fl4__variant v;
     memset(&v, 0, sizeof v);
     v.family = family;
@@ -221,7 +235,7 @@ START_TEST(table)
     memset(&reasons, 0, sizeof reasons);
     for (int d = 0; d < N_HEAD_DIMS; d++)
       for (int kind = 0; kind < KINDS; kind++) {
-        const fl4__problem p = problem_of(head_dims[d], kind);
+        const fl4__problem p = problem_for(family, head_dims[d], kind);
         if (!is_for(family, &p)) continue;
         const int before = valid;
         for (int i = 0; i < DRAWS; i++, all++) {
@@ -305,7 +319,7 @@ START_TEST(sample)
   FOR_FAMILIES(family)
   {
     uint64_t state = seed_of(1 + _i);
-    fl4__problem p = problem_of(head_dims[_i % N_HEAD_DIMS], (int)draw(&state, KINDS));
+    fl4__problem p = problem_for(family, head_dims[_i % N_HEAD_DIMS], (int)draw(&state, KINDS));
     if (!is_for(family, &p)) p.aligned = 1;
     if (!is_for(family, &p)) continue;
     fl4__variant v;
@@ -326,6 +340,12 @@ START_TEST(kernel_knows_its_smem)
   fl4__cubin_free(&cubin);
   const char *const other[] = {options[0], options[1], options[2], options[4]};
   ck_assert_fl4_fails(compile("fwd_mma.cu", other, 4, &cubin), FL4_COMPILE_FAILED, "FL4_EXPECT_SMEM");
+  static const char *const decode[] = {"-DFL4_D=64",    "-DFL4_WARPS=2",          "-DFL4_STAGES=1",
+                                       "-DFL4_KEYS=16", "-DFL4_EXPECT_SMEM=9216", "-DFL4_EXPECT_SMEM=9232"};
+  ck_assert_fl4(compile("decode_mma.cu", decode, 5, &cubin)); /* a step of two warps, and Q */
+  fl4__cubin_free(&cubin);
+  const char *const larger[] = {decode[0], decode[1], decode[2], decode[3], decode[5]};
+  ck_assert_fl4_fails(compile("decode_mma.cu", larger, 5, &cubin), FL4_COMPILE_FAILED, "FL4_EXPECT_SMEM");
   /* Three groups' query tiles, two stages of keys and values, and the barriers: checked before it is assembled. */
   static const char *const wgmma[] = {"-DFL4_D=64", "-DFL4_GROUPS=3", "-DFL4_QBUF=1", "-DFL4_BN=64",
                                       "-DFL4_EXPECT_SMEM=58367"};

@@ -108,6 +108,8 @@ u32 wrapping_increment(Site site, void *address, u32 last);
 /* C += A · B, or C = A · B; the elements are bf16 or fp16. Layouts as in kernels/fl4_ptx.cuh. */
 void multiply(Site site, float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, bool accumulate, bool bf16);
 u32 exchange_xor(Site site, u32 x, int mask);
+u32 exchange_from(Site site, u32 x, int from);
+u32 transpose(Site site, u32 x); /* an 8×8 matrix of 16-bit elements */
 bool vote_any(Site site, bool p);
 
 /* Instructions of sm_90a, as in kernels/fl4_ptx_hopper.cuh. */

@@ -30,6 +30,7 @@ typedef long long i64;
 
 FL4_DEV int thread_index() { return emu::thread_index(); }
 FL4_DEV int block_index() { return emu::block_index(); }
+FL4_DEV int lane_index() { return emu::thread_index() % 32; }
 FL4_DEV int grid_blocks() { return emu::grid_blocks(); }
 FL4_DEV u32 smem_base() { return emu::smem_base(); }
 
@@ -40,6 +41,11 @@ FL4_DEV void cp_async_16(u32 to, const void *from, FL4_SITE) { emu::copy_async(F
 FL4_DEV void cp_async_16_zfill(u32 to, const void *from, u32 bytes, FL4_SITE)
 {
   emu::copy_async(FL4_AT("cp.async"), to, from, bytes);
+}
+FL4_DEV u64 evict_first_policy() { return 1; }
+FL4_DEV void cp_async_16_by(u64, u32 to, const void *from, FL4_SITE)
+{
+  emu::copy_async(FL4_AT("cp.async"), to, from, 16);
 }
 FL4_DEV void cp_async_commit(FL4_SITE) { emu::copy_commit(FL4_AT("cp.async.commit_group")); }
 template <int N> FL4_DEV void cp_async_wait(FL4_SITE) { emu::copy_wait(FL4_AT("cp.async.wait_group"), N); }
@@ -53,6 +59,16 @@ FL4_DEV void ldmatrix_x4_trans(u32 (&r)[4], u32 address, FL4_SITE)
   emu::load_matrices(FL4_AT("ldmatrix.trans"), r, address, true);
 }
 FL4_DEV void store_shared_32(u32 address, u32 x, FL4_SITE) { emu::store_shared(FL4_AT("st.shared.b32"), address, &x, 4); }
+FL4_DEV void store_shared_f32(u32 address, float x, FL4_SITE)
+{
+  emu::store_shared(FL4_AT("st.shared.f32"), address, &x, 4);
+}
+FL4_DEV u32 load_shared_32(u32 address, FL4_SITE)
+{
+  u32 x;
+  emu::load_shared(FL4_AT("ld.shared.b32"), address, &x, 4);
+  return x;
+}
 FL4_DEV void store_shared_128(u32 address, const u32 (&x)[4], FL4_SITE)
 {
   emu::store_shared(FL4_AT("st.shared.v4"), address, x, 16);
@@ -102,6 +118,10 @@ FL4_DEV void store_global_16(void *address, u16 x, FL4_SITE)
 FL4_DEV void store_global_32(void *address, float x, FL4_SITE)
 {
   emu::store_global(FL4_AT("st.global.f32"), address, &x, 4);
+}
+FL4_DEV void store_global_64(void *address, const u32 (&x)[2], FL4_SITE)
+{
+  emu::store_global(FL4_AT("st.global.v2"), address, x, 8);
 }
 FL4_DEV void store_global_128(void *address, const u32 (&x)[4], FL4_SITE)
 {
@@ -180,6 +200,8 @@ FL4_DEV float shuffle_xor(float x, int mask, FL4_SITE)
   std::memcpy(&bits, &x, sizeof bits);
   return float_from_bits(emu::exchange_xor(FL4_AT("shfl"), bits, mask));
 }
+FL4_DEV u32 shuffle_from(u32 x, int from, FL4_SITE) { return emu::exchange_from(FL4_AT("shfl"), x, from); }
+FL4_DEV u32 transpose_matrix(u32 x, FL4_SITE) { return emu::transpose(FL4_AT("movmatrix"), x); }
 FL4_DEV bool warp_any(bool p, FL4_SITE) { return emu::vote_any(FL4_AT("vote"), p); }
 
 #endif

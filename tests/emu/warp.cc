@@ -152,7 +152,7 @@ void multiply(Site site, float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1, bool 
 
 struct ExchangeOperand {
   u32 in, out;
-  int mask;
+  int mask; /* or the lane */
 };
 
 u32 exchange_xor(Site site, u32 x, int mask)
@@ -163,6 +163,32 @@ u32 exchange_xor(Site site, u32 x, int mask)
       ExchangeOperand &o = *static_cast<ExchangeOperand *>(operands[l]);
       o.out = static_cast<ExchangeOperand *>(operands[(l ^ o.mask) % WARP])->in;
     }
+  });
+  return mine.out;
+}
+
+u32 exchange_from(Site site, u32 x, int from)
+{
+  ExchangeOperand mine = {x, 0, from};
+  with_warp(site, &mine, [](void *const *operands) {
+    for (int l = 0; l < WARP; l++) {
+      ExchangeOperand &o = *static_cast<ExchangeOperand *>(operands[l]);
+      o.out = static_cast<ExchangeOperand *>(operands[o.mask % WARP])->in;
+    }
+  });
+  return mine.out;
+}
+
+u32 transpose(Site site, u32 x)
+{
+  ExchangeOperand mine = {x, 0, 0};
+  with_warp(site, &mine, [](void *const *operands) {
+    const auto element = [&](int row, int column) {
+      const u32 pair = static_cast<ExchangeOperand *>(operands[row * 4 + column / 2])->in;
+      return pair >> (column % 2 * 16) & 0xffff;
+    };
+    for (int l = 0; l < WARP; l++)
+      static_cast<ExchangeOperand *>(operands[l])->out = element(l % 4 * 2, l / 4) | element(l % 4 * 2 + 1, l / 4) << 16;
   });
   return mine.out;
 }

@@ -86,6 +86,8 @@ static fl4_status look_inside(job *j)
   if (status == FL4_OK) status = fl4__plan_kernel(j->ctx->device, &j->plan, false, NULL);
   if (status != FL4_OK) return status;
   j->params.row_tiles = j->plan.geometry.row_tiles, j->params.section_heads = j->plan.geometry.section_heads;
+  j->params.splits = j->plan.geometry.splits, j->params.split_keys = j->plan.geometry.split_keys;
+  j->params.split_anchor = j->plan.geometry.split_anchor;
   j->params.workspace = (uintptr_t)j->args.workspace;
   j->has_maps = j->plan.geometry.tma_rows[0] > 0;
   return j->has_maps ? encode_maps(j) : FL4_OK;

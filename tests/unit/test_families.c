@@ -165,11 +165,12 @@ END_TEST
 /* Else the next family takes the call. */
 START_TEST(others_take_what_fwd_wgmma_does_not)
 {
-  static const char *const lines[] = {"hq4sq64d64:odd", "hq4sq64sk0d64", "hq4sq64d64"};
-  for (int i = 0; i < 3; i++) {
-    const fl4__problem p = problem_of(lines[i]);
+  static const char *const lines[] = {"hq4sq64d64:odd", "hq4sq64sk0d64", "hq4sq64d64", "hq4sq64d64"};
+  for (int i = 0; i < 4; i++) {
+    fl4__problem p = problem_of(lines[i]);
     fl4_device_info device = h200();
     if (i == 2) device.sm = 100;
+    if (i == 3) p.invariant = 1;
     fl4__variant v;
     ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
     ck_assert_str_eq(v.family->name, "fwd_mma");

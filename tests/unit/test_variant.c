@@ -27,6 +27,11 @@ static void tile_choose(fl4__variant *v, const fl4__problem *p, const fl4_device
   v->value[2] = 1;
 }
 
+static bool tile_is_for(const fl4__problem *p)
+{
+  return p->Sq != 3;
+}
+
 static const char *wide_refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *d, char why[160])
 {
   (void)v, (void)d;
@@ -56,7 +61,7 @@ static const fl4__param wide_params[] = {{"n", "anything", 2, {1, 10}, false}};
 
 static const fl4__family tile = {
   .name = "tile", .device = FL4_DEVICE_CUDA, .params = tile_params, .n_params = 3,
-  .refuse = tile_refuse, .choose = tile_choose,
+  .refuse = tile_refuse, .choose = tile_choose, .is_for = tile_is_for,
 };
 static const fl4__family wide = {
   .name = "wide", .device = FL4_DEVICE_CUDA, .params = wide_params, .n_params = 1,
@@ -275,6 +280,25 @@ START_TEST(selects_the_first_that_can)
 }
 END_TEST
 
+/* It runs a problem that it is not for if it is asked to; nobody is told that it refuses one. */
+START_TEST(passes_over_who_is_not_for_it)
+{
+  fl4__variant v, forced = parsed("tile"), wish;
+  fl4__problem p = make_problem(3, 64), wide_one = make_problem(3, 256);
+  char why[160];
+  ck_assert_fl4(fl4__select(NULL, &wide_one, &gpu, &v));
+  ck_assert_text(&v, "wide:n=1");
+  ck_assert_fl4_fails(fl4__select(NULL, &p, &gpu, &v), FL4_UNSUPPORTED, "GPU X (sm_89): wide: D is 64, not above 128");
+  ck_assert_fl4(fl4__select(&forced, &p, &gpu, &v));
+  ck_assert_text(&v, "tile:bm=16,stages=2,q_reg=1");
+  ck_assert(fl4__variant_fits(&forced, &p, &gpu, &wish));
+  strcpy(refusal, "it rains");
+  ck_assert_ptr_null(fl4__family_refusal(&tile, &p, &gpu, why));
+  p.Sq = 4;
+  ck_assert_str_eq(fl4__family_refusal(&tile, &p, &gpu, why), "it rains");
+}
+END_TEST
+
 START_TEST(joins_the_reasons)
 {
   fl4__variant v;
@@ -345,6 +369,7 @@ static Suite *make_suite(void)
   tcase_add_test(c, makes_options);
   tcase_add_test(c, builds_are_keys);
   tcase_add_test(c, selects_the_first_that_can);
+  tcase_add_test(c, passes_over_who_is_not_for_it);
   tcase_add_test(c, joins_the_reasons);
   tcase_add_test(c, forced_keeps_its_values);
   tcase_add_test(c, forced_fails_with_the_reason);

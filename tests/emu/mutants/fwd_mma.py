@@ -10,6 +10,7 @@ MUTANTS = Table()
 mutant, section = MUTANTS.mutant, MUTANTS.section
 
 FWD, SMEM, SCHEDULE, SOFTMAX = "fwd_mma.cu", "fl4_smem.cuh", "fl4_schedule.cuh", "fl4_softmax.cuh"
+SWIZZLE = "fl4_swizzle.cuh"
 EPILOGUE, CONFIG, MERGE = "fl4_epilogue.cuh", "fl4_config.cuh", "fl4_merge.cuh"
 
 WAIT_TILE = "  cp_async_wait<STAGES - 2>();\n  block_barrier(); // it is there"
@@ -226,17 +227,17 @@ section("Swizzle and fragments")
 mutant("swizzle-missing-in-writer", "tiles are written as they come, and read with the swizzle",
        SMEM, "tile + chunk_offset(row, chunk)", "tile + row * ROW_BYTES + chunk * 16", run("hq1sq64sk64d64"), nth=1)
 mutant("swizzle-missing-in-reader", "fragments further along a row are read without the swizzle",
-       SMEM, "(base ^ ((step % (GROUP / 2)) * 32))", "(base + (step % (GROUP / 2)) * 32)", run("hq1sq64sk64d64"))
+       SWIZZLE, "(base ^ ((step % (GROUP / 2)) * 32))", "(base + (step % (GROUP / 2)) * 32)", run("hq1sq64sk64d64"))
 mutant("swizzle-missing-in-epilogue", "O is gathered without the swizzle",
        EPILOGUE, "tile + chunk_offset(row, chunk)", "tile + row * ROW_BYTES + chunk * 16", run("hq1sq64sk64d64"), nth=1)
 mutant("swizzle-group-d96", "the next group of chunks is looked for too far along the row",
-       SMEM, "* (GROUP * 16)", "* (GROUP * 32)", run("hq1sq32sk32d96"))
+       SWIZZLE, "* (GROUP * 16)", "* (GROUP * 32)", run("hq1sq32sk32d96"))
 mutant("swizzle-group-d80", "D = 80 is swizzled in groups of 4 chunks, of which the last is not whole",
-       SMEM, "CHUNKS % 4 == 0 ? 4 : 2", "4", run("hq1sq32sk32d80"))
+       SWIZZLE, "CHUNKS % 4 == 0 ? 4 : 2", "4", run("hq1sq32sk32d80"))
 mutant("swizzle-shift-d96", "the swizzle turns with every row: right results, bank conflicts",
-       SMEM, "GROUP == 4 ? 1 : 2", "GROUP == 4 ? 0 : 2", run("hq1sq32sk32d96", counts=True))
+       SWIZZLE, "GROUP == 4 ? 1 : 2", "GROUP == 4 ? 0 : 2", run("hq1sq32sk32d96", counts=True))
 mutant("swizzle-shift-d80", "the same for D = 80",
-       SMEM, "GROUP == 4 ? 1 : 2", "GROUP == 4 ? 1 : 0", run("hq1sq32sk32d80", counts=True))
+       SWIZZLE, "GROUP == 4 ? 1 : 2", "GROUP == 4 ? 1 : 0", run("hq1sq32sk32d80", counts=True))
 mutant("partial-by-columns", "a lane's pieces for another warp lie side by side: right results, bank conflicts",
        MERGE, "base + (piece * 32 + lane()) * 16", "base + (lane() * PARTIAL_PIECES + piece) * 16",
        run("hq1sq32sk64d24", GROUPS2, counts=True), nth=1)

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * decode_mma: few queries, many keys, for every GPU from sm_80 on. Its kernel is kernels/decode_mma.cu; the sizes
+ * computed here are those of kernels/decode_config.cuh.
+ */
+#include <string.h>
+
+#include "families.h"
+
+enum { WARPS, STAGES, KEYS, ROWS, SPLITS, HINT, N_PARAMS };
+
+enum { FEATURES = FL4__ALL_FEATURES & ~FL4__FEATURE_BIAS }; /* that the kernel knows */
+
+static const fl4__param params[N_PARAMS] = {
+    [WARPS] = {"warps", "warps of a block, each with keys of its own", 4, {1, 2, 4, 8}, false},
+    [STAGES] =
+        {"stages", "steps of a warp that are in shared memory, or on their way there", 5, {1, 2, 3, 4, 6}, false},
+    [KEYS] = {"keys", "keys that a warp takes in a step", 2, {16, 32}, false},
+    [ROWS] = {"rows", "query rows of a block", 3, {8, 16, 32}, false},
+    [SPLITS] = {"splits",
+                "blocks that share the keys of a row at most; 0: as many as run at once",
+                12,
+                {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64},
+                false},
+    [HINT] = {"hint", "1: keys and values are the first to leave the L2 cache", 2, {0, 1}, true},
+};
+
+enum {
+  MOST_QUERIES = 8, /* this is for */
+  MOST_ROWS = 64,   /* that share a key/value head */
+  MOST_SPLITS = 64, /* else one block has too much to put together */
+  SPLIT_KEYS = 256, /* with fewer, what blocks exchange takes longer than they save */
+  MOST_UNITS = FL4_TICKET_BYTES / 4,
+  SYSTEM_SMEM = 1024, /* of each block's shared memory, on top of what it asks for */
+};
+
+/*
+ * What decides on the order in which a row's keys are added up: the same for all problems that ask for results that do not
+ * depend on what else there is.
+ */
+enum { INVARIANT_WARPS = 4, INVARIANT_KEYS = 16, INVARIANT_SPLIT_KEYS = 1024 };
+
+static int64_t rows_of(const fl4__problem *p)
+{
+  return p->Hq / p->Hkv * p->Sq;
+}
+
+static bool is_for(const fl4__problem *p)
+{
+  return p->Sq <= MOST_QUERIES && rows_of(p) <= MOST_ROWS;
+}
+
+static int64_t row_blocks(const fl4__variant *v, const fl4__problem *p)
+{
+  return fl4__ceil_div(rows_of(p), v->value[ROWS]);
+}
+
+/* Batches, key/value heads and row blocks: what blocks share the keys of. */
+static int64_t units(const fl4__variant *v, const fl4__problem *p)
+{
+  return p->B * p->Hkv * row_blocks(v, p);
+}
+
+static int tile(const fl4__variant *v)
+{
+  return v->value[WARPS] * v->value[KEYS];
+}
+
+static int smem_bytes(const fl4__variant *v, int64_t D)
+{
+  const int row = (int)D * 2, rows = v->value[ROWS];
+  const int ring = v->value[STAGES] * 2 * v->value[KEYS] * row, partial = rows * (2 * row + 16);
+  return v->value[WARPS] * (ring > partial ? ring : partial) + rows * row;
+}
+
+/*
+ * Registers of a thread: output, scores in two sums and weights, ALiBi's slopes, Q where it stays in registers, and a rest.
+ * Fitted to 92 points compiled for sm_89, with no feature and with eight: of those that fit none spills.
+ */
+static int registers_needed(const fl4__variant *v, const fl4__problem *p)
+{
+  const int blocks = v->value[ROWS] / 8, D = (int)p->D, alibi = p->features & FL4__FEATURE_ALIBI ? 2 : 0;
+  return (D / 4 + v->value[KEYS] * 3 / 4 + alibi) * blocks + (blocks == 1 ? D / 8 : 0) + 79;
+}
+
+/* Blocks that run at once. */
+static int64_t slots(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  const int by_smem = device->smem_per_sm / (smem_bytes(v, p->D) + SYSTEM_SMEM);
+  const int by_registers = device->registers_per_sm / (registers_needed(v, p) * 32 * v->value[WARPS]);
+  return device->multiprocessors * fl4__max64(1, fl4__min64(by_smem, by_registers));
+}
+
+/* Keys that a unit sees at most: with a window none before the first that its first query sees. */
+static int64_t span(const fl4__problem *p)
+{
+  const bool bounded = p->features & FL4__FEATURE_WINDOW && p->window_left != FL4_NO_WINDOW;
+  return bounded ? fl4__min64(p->Sk, p->window_left + p->Sq) : p->Sk;
+}
+
+/* Blocks of a unit: no more than run at once, for a block that comes later has to fill its rings anew. */
+static int64_t splits_of(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  if (p->invariant) {
+    const bool anchored = p->features & FL4__FEATURE_WINDOW; /* the first key that is seen may be any of a split */
+    return fl4__max64(1, fl4__ceil_div(span(p), INVARIANT_SPLIT_KEYS) + anchored);
+  }
+  if (v->value[SPLITS]) return v->value[SPLITS];
+  const int64_t n = units(v, p), most = slots(v, p, device) / fl4__max64(n, 1);
+  const int64_t enough = fl4__min64(MOST_SPLITS, fl4__ceil_div(span(p), SPLIT_KEYS));
+  return n > MOST_UNITS ? 1 : fl4__max64(1, fl4__min64(most, enough));
+}
+
+static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
+{
+  if (p->features & ~FEATURES)
+    return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
+  if (p->dtype == FL4_DTYPE_FP32)
+    return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
+  if (device->sm < 80) return fl4__because(why, "the GPU is sm_%d, needed is sm_80", device->sm);
+  if (!p->aligned) return "rows are not aligned: those are taken that start at multiples of 16 bytes";
+  if (p->D % 16) return fl4__because(why, "D is %d, must be a multiple of 16", (int)p->D);
+  if (rows_of(p) > MOST_ROWS)
+    return fl4__because(why, "%lld queries share a key/value head, at most %d", (long long)rows_of(p), MOST_ROWS);
+  if (p->invariant && p->features & FL4__FEATURE_RAGGED_Q)
+    return "ragged queries: whether this family is chosen depends on the longest, so no row is the same in each batch";
+  if (p->invariant && (v->value[WARPS] != INVARIANT_WARPS || v->value[KEYS] != INVARIANT_KEYS || v->value[SPLITS]))
+    return fl4__because(why, "warps=%d,keys=%d,splits=%d: results that are the same in each batch need %d, %d and 0",
+                        v->value[WARPS], v->value[KEYS], v->value[SPLITS], INVARIANT_WARPS, INVARIANT_KEYS);
+  const int smem = smem_bytes(v, p->D), need = registers_needed(v, p);
+  if (smem > device->smem_per_block)
+    return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
+  if (need > 255) return fl4__because(why, "needs about %d registers a thread, may have 255", need);
+  const int64_t n = units(v, p), splits = splits_of(v, p, device);
+  if (n > INT32_MAX / splits) return "more than 2^31 blocks";
+  if (splits > 1 && n > MOST_UNITS)
+    return fl4__because(why, "%d blocks would share the keys of each of %lld others, at most %d", (int)splits,
+                        (long long)n, MOST_UNITS);
+  return NULL;
+}
+
+/* The most stages of the table that fit so many bytes; the least if none do. */
+static void fill(fl4__variant *v, const fl4__problem *p, int bytes)
+{
+  int i = params[STAGES].n_values;
+  do v->value[STAGES] = params[STAGES].values[--i];
+  while (i > 0 && smem_bytes(v, p->D) > bytes);
+}
+
+/*
+ * Some 96 KB of shared memory for a block: two of them on a large multiprocessor have as many bytes under way as memory wants,
+ * one on a small one more than that. Where rows are so long that this is one stage, all that there is.
+ */
+static void choose_stages(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  const int half = device->smem_per_sm / 2 - SYSTEM_SMEM, whole = device->smem_per_block;
+  fill(v, p, half > 96 << 10 ? half : whole);
+  if (v->value[STAGES] < 2) fill(v, p, whole);
+}
+
+/* As many rows as there are, but fewer where the units are so few that blocks would have to share their keys many times. */
+static void choose_rows(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  for (int i = 0; i < params[ROWS].n_values; i++) {
+    fl4__variant taller = *v;
+    taller.value[ROWS] = params[ROWS].values[i];
+    choose_stages(&taller, p, device);
+    if (i > 0 && (registers_needed(&taller, p) > 255 || smem_bytes(&taller, p->D) > device->smem_per_block)) return;
+    *v = taller;
+    if (row_blocks(v, p) <= 1 || 4 * units(v, p) <= slots(v, p, device)) return;
+  }
+}
+
+static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  v->value[WARPS] = INVARIANT_WARPS, v->value[KEYS] = p->D <= 64 && !p->invariant ? 32 : INVARIANT_KEYS;
+  choose_rows(v, p, device);
+  v->value[HINT] = row_blocks(v, p) == 1; /* else other blocks read them too */
+}
+
+static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, fl4__geometry *g)
+{
+  const int64_t n = units(v, p), splits = splits_of(v, p, device);
+  g->row_tiles = (int)row_blocks(v, p);
+  g->section_heads = 1;
+  g->splits = (int)splits;
+  g->split_keys = p->invariant ? INVARIANT_SPLIT_KEYS : v->value[SPLITS] ? tile(v) : SPLIT_KEYS;
+  g->split_anchor = p->invariant ? INVARIANT_SPLIT_KEYS : tile(v);
+  g->blocks = n * splits;
+  g->threads = 32 * v->value[WARPS];
+  g->smem_bytes = smem_bytes(v, p->D);
+  memset(g->tma_rows, 0, sizeof g->tma_rows);
+  g->workspace_bytes = 0;
+  if (splits > 1)
+    g->workspace_bytes = FL4_TICKET_BYTES + (size_t)g->blocks * (size_t)v->value[ROWS] * (size_t)(p->D * 4 + 32);
+}
+
+const fl4__family fl4__family_decode_mma = {
+    .name = "decode_mma",
+    .device = FL4_DEVICE_CUDA,
+    .source = "decode_mma.cu",
+    .entry = "fl4_decode_mma",
+    .params = params,
+    .n_params = N_PARAMS,
+    .refuse = refuse,
+    .choose = choose,
+    .geometry = geometry,
+    .is_for = is_for,
+    .by_name = true, /* until it has run on a GPU: so far it is right on the emulated one, and nobody has timed it */
+};
