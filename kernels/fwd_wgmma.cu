@@ -38,9 +38,13 @@ FL4_DEV void load_queries(const fl4_fwd_tma_params &p, const Pipeline &pipe, con
 }
 
 // Rows of a page of memory that are copied at a time: as many as the tile and the page have in common.
-FL4_DEV int rows_of_copy(const fl4_fwd_params &p) { return min_i32(BN & -BN, 1 << p.page_shift); }
+FL4_DEV int rows_of_copy(const fl4_fwd_params &p)
+{
+  return min_i32(BN & -BN, 1 << p.page_shift);
+}
 
-FL4_DEV void load_rows(const fl4_fwd_params &p, u32 to, u32 barrier, const fl4_tensor_map *map, const RowTile &t, int key0)
+FL4_DEV void load_rows(const fl4_fwd_params &p, u32 to, u32 barrier, const fl4_tensor_map *map, const RowTile &t,
+                       int key0)
 {
   if (!PAGED) {
     load_pages(to, barrier, map, TILE_BYTES, (RAGGED_K ? t.s.first_key : 0) + key0, t.h_kv, RAGGED_K ? 0 : t.b);
@@ -59,7 +63,8 @@ FL4_DEV void load_rows(const fl4_fwd_params &p, u32 to, u32 barrier, const fl4_t
       if (row >= BN) break;
 #pragma unroll
       for (int columns = 0; columns < PAGES; columns++)
-        tma_load(to + columns * KV_PAGE + row * 128, map, barrier, columns * 64, (key0 + row) & in_page, t.h_kv, page[i]);
+        tma_load(to + columns * KV_PAGE + row * 128, map, barrier, columns * 64, (key0 + row) & in_page, t.h_kv,
+                 page[i]);
     }
   }
 }
@@ -73,7 +78,8 @@ FL4_DEV void load_keys(const fl4_fwd_tma_params &p, const Pipeline &pipe, Place 
 }
 
 // `mended`: tiles so far that had to be.
-FL4_DEV void load_values(const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, int key0, int &mended)
+FL4_DEV void load_values(const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, int key0,
+                         int &mended)
 {
   invariant(p.fwd, key0 >= 0 && (LENGTHS || key0 < p.fwd.Sk), FL4_INVARIANT_IN_RANGE, key0, p.fwd.Sk);
   if (!wait_for(p.fwd, pipe.v_empty, at.slot, at.phase + 1)) return;
@@ -150,8 +156,8 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   Scores s;
   Weights weights;
   if (!TELLS_FIRST) t = row_tile(p, block_index());
-  int n = 0;                                      // row tiles done
-  int tile = t.key_tiles - 1;                     // key tile whose scores are there
+  int n = 0;                  // row tiles done
+  int tile = t.key_tiles - 1; // key tile whose scores are there
   OpenTiles open = open_tiles(p, t, group);
   int course = BEGINNING;
   Place k = {0, 0}, v = {0, 0};

@@ -36,9 +36,9 @@ static names shared = {"launch__shared_mem_per_block_dynamic", "launch__shared_m
                        "launch__grid_size"};
 
 /* Not `excessive`: ncu knows that one as a part of PROFILE_SECTION only, and takes no list that has it. */
-static const char *const *const wanted[] = {
-    sm_busy,      sm_active, tensor,        dram,  l2_hit,           conflicts, wavefronts, local_loads,
-    local_stores, warps,     warps_at_most, waves, cycles_per_issue, described, shared};
+static const char *const *const wanted[] = {sm_busy,       sm_active,  tensor,           dram,         l2_hit,
+                                            conflicts,     wavefronts, local_loads,      local_stores, warps,
+                                            warps_at_most, waves,      cycles_per_issue, described,    shared};
 
 /* How many blocks of this kernel one multiprocessor could hold, if nothing but this were scarce. */
 static const char *const limits[][2] = {

@@ -6,11 +6,7 @@
 #include <stdio.h>
 
 const fl4__family *const fl4__families[] = {
-    &fl4__family_decode_mma,
-    &fl4__family_fwd_wgmma,
-    &fl4__family_fwd_mma,
-    &fl4__family_host,
-    NULL,
+    &fl4__family_decode_mma, &fl4__family_fwd_wgmma, &fl4__family_fwd_mma, &fl4__family_host, NULL,
 };
 
 const char *fl4__because(char *why, const char *format, ...)

@@ -48,7 +48,8 @@ static void check_all(const feature_case *c)
   for (int f = 0; f < N_FAMILIES; f++) {
     const bool right = feature_run(contexts[f], c, NULL, why);
     if (!right && families[f] && strstr(why, families[f]) &&
-        (strstr(why, "is not built in") || strstr(why, "needed is sm_90") || strstr(why, "must be a multiple of 16") || strstr(why, "share a key/value head")))
+        (strstr(why, "is not built in") || strstr(why, "needed is sm_90") || strstr(why, "must be a multiple of 16") ||
+         strstr(why, "share a key/value head")))
       continue;
     ck_assert_msg(right, "%s, %s: %s", text, families[f] ? families[f] : "own choice", why);
   }
