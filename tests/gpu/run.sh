@@ -156,13 +156,13 @@ accuracy() {
 }
 
 examples() {
-  for example in forward_cuda engine bench; do
+  for example in forward_cuda engine engine_decode bench; do
     "$build/examples/$example" >"$results/$example.txt" 2>&1
     verdict "example $example" $?
   done
   python3 "$top/examples/torch_attention.py" >"$results/torch_attention.txt" 2>&1
   verdict "example torch_attention" $?
-  cat "$results/forward_cuda.txt" "$results/engine.txt" "$results/torch_attention.txt"
+  cat "$results/forward_cuda.txt" "$results/engine.txt" "$results/engine_decode.txt" "$results/torch_attention.txt"
 }
 
 timing() {
