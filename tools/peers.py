@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Forward beside its peers on one GPU, paired in one run: PyTorch's FLASH (FlashAttention-2) and cuDNN.
+"""Forward beside its peers on one GPU, paired in one run: PyTorch's FLASH (FlashAttention-2) and cuDNN, and
+FlashAttention-3 if a module of it can be imported.
 
     tools/peers.py [--problem LINE]... [--shapes SET,...] [--dtype fp16,bf16] [--inputs KIND,...] [--variant V]...
                    [--rounds N] [--out NAME]
@@ -16,6 +17,9 @@ import argparse
 import concurrent.futures
 import dataclasses
 import datetime
+import functools
+import importlib
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -34,8 +38,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import flashl4
 
-PEERS = {"fa2": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
-BEST = "best"  # of the peers, for each problem: the least ratio
+BACKENDS = {"fa2": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}  # PyTorch's
+FA3, FA3_MODULES = "fa3", ("flash_attn_interface", "fa3_fwd_interface")  # what it calls itself, and a build of forward alone
+PEERS = (*BACKENDS, FA3)
+TITLES = {"fa2": "FA2", "cudnn": "cuDNN", FA3: "FA3"}
+BEST = "best"  # of PyTorch's, for each problem: the least ratio
 
 
 @dataclasses.dataclass
@@ -203,9 +210,24 @@ def capture(call, sets, calls):
     return graph
 
 
+@functools.cache
+def flash_attention_3():
+    """The module, if there is one."""
+    for name in FA3_MODULES:
+        try:
+            return importlib.import_module(name)
+        except (ImportError, OSError):
+            pass
+    return None
+
+
 def peer_call(name, causal):
+    if name == FA3:
+        module = flash_attention_3()
+        return module and (lambda *qkv: module.flash_attn_func(*(x.transpose(1, 2) for x in qkv), causal=causal).transpose(1, 2))
+
     def call(q, k, v):
-        with sdpa_kernel(PEERS[name]):
+        with sdpa_kernel(BACKENDS[name]):
             return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=q.shape[1] != k.shape[1])
 
     return call
@@ -221,7 +243,9 @@ def contenders(p, sets, contexts):
         out[name] = lambda q, k, v, ctx=ctx, o=o, w=w: ctx.forward(q, k, v, out=o, causal=p.causal, workspace=w)
     for name in PEERS:
         call = peer_call(name, p.causal)
-        if not p.peers_agree():
+        if not call:
+            continue
+        if name in BACKENDS and not p.peers_agree():
             print(f"{p.line}: {name} has another causal mask", file=sys.stderr)
             continue
         try:
@@ -319,7 +343,9 @@ def summarize(results):
         for group in ("all", f"D {p.d}", "causal" if p.causal else "full") if comparisons else ():
             peers = found.setdefault((e["contender"], e["inputs"], e["dtype"]), {}).setdefault(group, {})
             ratios = {q: (c.ratio, e["p90_ratios"][q]) for q, c in comparisons.items()}
-            ratios[BEST] = tuple(map(min, zip(*ratios.values())))
+            of_torch = [r for q, r in ratios.items() if q in BACKENDS]
+            if of_torch:
+                ratios[BEST] = tuple(map(min, zip(*of_torch)))
             for q, (p50, p90_ratio) in ratios.items():
                 peers.setdefault(q, []).append((p50, p90_ratio, e["problem"]))
     return [
@@ -329,13 +355,20 @@ def summarize(results):
     ]  # fmt: skip
 
 
+def fa3_version():
+    """Package and version, as "name 1.0"."""
+    module = flash_attention_3()
+    packages = importlib.metadata.packages_distributions().get(module.__name__, []) if module else []
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages) or None
+
+
 def environment(script, **more):
     query = "name,driver_version,clocks.sm,clocks.max.sm,power.draw,power.limit,temperature.gpu"
     smi = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"],
                          capture_output=True, text=True)  # fmt: skip
     return {
         "gpu": smi.stdout.strip() or torch.cuda.get_device_name(), "torch": torch.__version__,
-        "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "flashl4": flashl4.version(),
+        "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), FA3: fa3_version(), "flashl4": flashl4.version(),
         "date": datetime.date.today().isoformat(), "command": " ".join([script, *sys.argv[1:]]), **more,
     }  # fmt: skip
 
@@ -348,10 +381,10 @@ def cell(comparison):
     return f"{comparison.ratio:.3f} ({comparison.low:.3f}–{comparison.high:.3f}) {ours}"
 
 
-def summary_cells(row):
+def summary_cells(row, timed):
     """Of each peer: geometric mean, the least with its problem, the same two of p90, number of problems."""
     out = []
-    for q in (*PEERS, BEST):
+    for q in (*timed, BEST):
         found = row["peers"].get(q)
         for part in ("p50", "p90"):
             r = found and found[part]
@@ -362,24 +395,26 @@ def summary_cells(row):
 
 def write_markdown(path, info, results, summary):
     limits = info["limits"]
+    timed = [q for q in PEERS if any(q in comparisons for _, comparisons in results)]
     with open(path, "w", encoding="utf-8") as f:
         f.write(f"`{info['command']}`, {info['date']}: {info['gpu']}; torch {info['torch']}, cuDNN {info['cudnn']}. ")
         f.write(f"Limits: mma.sync {limits['mma_tflops']:.0f}, cuBLAS {limits['gemm_tflops']:.0f} TFLOP/s, ")
         f.write(f"read {limits['read_gbps']:.0f} GB/s.\n\n")
         f.write("| problem | inputs | contender | p50 µs | p90 µs | TFLOP/s | % | GB/s | % | ")
-        f.write(f"FA2 / this | cuDNN / this |\n|{'---|' * 11}\n")
+        f.write(" | ".join(f"{TITLES[q]} / this" for q in timed) + f" |\n|{'---|' * (9 + len(timed))}\n")
         for e, comparisons in results:
-            cells = [cell(comparisons.get(p)) if e["contender"] not in PEERS else "" for p in PEERS]
+            cells = [cell(comparisons.get(q)) if e["contender"] not in PEERS else "" for q in timed]
             f.write(f"| {e['problem']} | {e['inputs']} | {e.get('variant', e['contender'])} | {e['p50_us']:.1f} | "
                     f"{e['p90_us']:.1f} | {e['tflops']:.1f} | {e['percent_matrix']:.1f} | {e['gbps']:.0f} | "
-                    f"{e['percent_read']:.1f} | {cells[0]} | {cells[1]} |\n")
+                    f"{e['percent_read']:.1f} | {' | '.join(cells)} |\n")
         peer = "geomean | least | p90: geomean | least | problems"
-        f.write("\nTime of the peer / this, above 1: this is faster. First against FA2, then against cuDNN, then against ")
-        f.write("the better one of the two for each problem.\n\n")
-        f.write(f"| contender | inputs | dtype | of | {peer} | {peer} | {peer} |\n|{'---|' * 19}\n")
+        f.write("\nTime of the peer / this, above 1: this is faster. First against ")
+        f.write(", then against ".join(TITLES[q] for q in timed) + ", then against the better one of PyTorch's two for each problem.\n\n")
+        f.write(f"| contender | inputs | dtype | of | {' | '.join([peer] * (len(timed) + 1))} |\n")
+        f.write(f"|{'---|' * (4 + 5 * (len(timed) + 1))}\n")
         for row in summary:
             names = [row[key] for key in ("contender", "inputs", "dtype", "group")]
-            f.write(f"| {' | '.join(names + summary_cells(row))} |\n")
+            f.write(f"| {' | '.join(names + summary_cells(row, timed))} |\n")
 
 
 # ---------------------------------------------------------------- the command

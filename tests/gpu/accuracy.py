@@ -92,7 +92,7 @@ def unfused(p, q, k, v):
 def references(p, q, k, v, refused):
     """What outputs are held to: "fa2", "cudnn" or, if there is neither, "unfused", with their outputs."""
     found = {}
-    for name in peers.PEERS if p.peers_agree() else ():
+    for name in peers.BACKENDS if p.peers_agree() else ():
         try:
             found[name] = peers.peer_call(name, p.causal)(q, k, v)
         except RuntimeError as error:
@@ -126,7 +126,7 @@ class Errors:
 def allowed_errors(rule, base, size, dtype):
     """What may be, by name; `base` are the reference's Errors, `size` those of O = 0: the magnitudes of O."""
     eps = torch.finfo(dtype).eps
-    if rule in peers.PEERS:
+    if rule in peers.BACKENDS:
         return {"max": max(2 * base.max, eps / 2 * size.max), "rms": 1.2 * base.rms}
     return {"max": 2 * base.max + eps * size.max, "mean": 1.5 * base.mean + eps / 2 * size.mean}
 
