@@ -117,11 +117,16 @@ static const int32_t feature_sets[] = {
 };
 enum { N_FEATURE_SETS = sizeof feature_sets / sizeof *feature_sets };
 
-/* Grids of each size, and blocks that share keys; a bias of each type in turn. */
+/*
+ * Grids of each size, and blocks that share keys; a bias of each type in turn. All of them where nothing may spill; elsewhere each
+ * head dimension with one size, another for each set.
+ */
 START_TEST(features)
 {
   static const int rows[] = {4096, 64, 1};
+  const bool all = most_spills(&fl4__family_fwd_mma) == 0;
   for (int i = 0; i < 9; i++) {
+    if (!all && (i / 3 + i + _i) % 3) continue;
     fl4__problem p;
     memset(&p, 0, sizeof p);
     p.B = i % 3 == 2 ? 1 : 4, p.Hq = p.Hkv = 16, p.Sq = p.total_q = rows[i % 3], p.Sk = 4096, p.D = 64 << i / 3;
