@@ -183,6 +183,24 @@ START_TEST(the_same_in_each_batch)
 }
 END_TEST
 
+/* More splits than are put together at a time, counted from a window that begins in another split for eight queries than for
+ * one. */
+START_TEST(the_same_with_a_window_of_many_splits)
+{
+  Call call;
+  const int32_t mine = 9200;
+  call.args.flags = FL4_BATCH_INVARIANT;
+  call.args.mask = FL4_MASK_WINDOW, call.args.window_left = mine - 1 - 1026, call.args.window_right = 0;
+  /* The last key has the largest score, so that parts before the last split are brought to its reference. */
+  std::copy(call.q + (MOST_QUERIES - 1) * HEADS * D, call.q + ((MOST_QUERIES - 1) * HEADS + 1) * D,
+            call.kv + (mine - 1) * D);
+  schedule(0);
+  const Bits alone = call.run("emu", 1, 1, mine, {mine});
+  schedule(1);
+  ck_assert(alone == call.run("emu:2", 1, 8, KEY_ROWS, {mine}));
+}
+END_TEST
+
 enum { BATCHES = 200, MINE = 1100 /* keys, of two splits */ };
 
 /* A sequence at any place of a paged batch, among any others, most of them short. */
@@ -336,9 +354,11 @@ static Suite *suite()
 {
   emu::add_device();
   Suite *s = suite_create("decode_calls");
-  tcase_add_loop_test(tcase(s, "invariant"), the_same_in_each_batch, 0, 2);
+  TCase *t = tcase(s, "invariant");
+  tcase_add_loop_test(t, the_same_in_each_batch, 0, 2);
+  tcase_add_test(t, the_same_with_a_window_of_many_splits);
   tcase_add_test(tcase(s, "batches"), random_batches);
-  TCase *t = tcase(s, "lengths");
+  t = tcase(s, "lengths");
   tcase_add_loop_test(t, lengths_beside_pages, 0, 12);
   tcase_add_loop_test(t, lengths_that_change, 0, 2);
   t = tcase(s, "hostile");
