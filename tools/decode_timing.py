@@ -142,6 +142,16 @@ def measure(p, ctx, rounds, limits):
     return entries, comparisons
 
 
+def alive():
+    """Gives the problem's memory back. False if the GPU does not work any more, as after an access out of bounds."""
+    try:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+    except RuntimeError:
+        return False
+    return True
+
+
 def row_of(p, entries, comparisons):
     """What the targets ask for."""
     ours = next(e for e in entries if e["contender"] == "fl4")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decode beside its peers on one GPU, in one run of some minutes: what is to be reached, and what was.
 
-    tools/peers_decode.py [--variant V] [--part NAME,...] [--dtype bf16,fp16] [--rounds N] [--out NAME] [--list]
+    tools/peers_decode.py [--variant V] [--part NAME,...] [--dtype bf16,fp16] [--rounds N] [--seconds T] [--out NAME] [--list]
 
 Parts: grid       PyTorch's FLASH and cuDNN; also the share of the read bandwidth that is reached
        latency    a call that overlaps with no other one
@@ -13,8 +13,8 @@ Parts: grid       PyTorch's FLASH and cuDNN; also the share of the read bandwidt
 Each contender is a CUDA graph of calls over rotating inputs; rounds replay all of a problem's in random order, so that
 ratios are of times that were taken side by side. Kernels are compiled before that, by as many processes as there are cores.
 --list shows the problems, and needs neither a GPU nor torch. Writes NAME.json (all samples) and NAME.md. Exit 1 if outputs
-differ, ours refuses a problem, or the GPU fails: what was measured until then is written all the same. A target that is missed
-is said, and is no failure. Needs torch with CUDA, and libflashl4 (by its SONAME, or $FLASHL4_LIBRARY).
+differ, ours refuses a problem, the GPU fails or the time is over: what was measured until then is written all the same. A
+target that is missed is said, and is no failure. Needs torch with CUDA, and libflashl4 (by its SONAME, or $FLASHL4_LIBRARY).
 """
 import argparse
 import dataclasses
@@ -144,13 +144,19 @@ def run(problems, options):
     limits = ctx.limits()
     print(f"read {limits.read_gbps:.0f} GB/s", flush=True)
     found, rows, stopped, wrong = [], [], "", 0
-    for p in problems:
+    for i, p in enumerate(problems):
+        if time.monotonic() - started > options.seconds:
+            stopped = f"{len(problems) - i} problems had no turn within {options.seconds:g} s, the first is {p.line()}"
+            break
         try:
             entries, comparisons = decode_timing.measure(p, ctx, options.rounds, limits)
-            torch.cuda.empty_cache()
         except (RuntimeError, flashl4.Error) as error:
-            stopped = f"{p.line()}: {str(error).splitlines()[0]}"
-            break
+            wrong += 1
+            print(f"FAILED {p.line()}: {str(error).splitlines()[0]}", flush=True)
+            if not decode_timing.alive():
+                stopped = f"the GPU failed at {p.line()}"
+                break
+            continue
         found.append((p, entries, comparisons))
         if any(e["contender"] == "fl4" for e in entries):
             rows.append(decode_timing.row_of(p, entries, comparisons))
@@ -159,6 +165,7 @@ def run(problems, options):
                 wrong += 1
                 print(f"WRONG {p.line()}: fl4 and {e['contender']} differ by {e['differs_from_fl4']:.3g}", flush=True)
         show(p, entries, comparisons)
+        decode_timing.alive()
     results, targets = judged(found), decode_problems.targets(rows)
     info = peers.environment("tools/peers_decode.py", limits=dataclasses.asdict(limits), stopped=stopped,
                              seconds=time.monotonic() - started)  # fmt: skip
@@ -170,7 +177,7 @@ def run(problems, options):
     for t in targets:
         print(t.sentence())
     if stopped:
-        print(f"stopped at {stopped}", file=sys.stderr)
+        print(f"stopped: {stopped}", flush=True)
     return int(bool(stopped or wrong or len(rows) < len(found)))
 
 
@@ -197,6 +204,7 @@ def main():
     parser.add_argument("--part", default=",".join(decode_problems.CONTENDERS), help="with commas (default: all)")
     parser.add_argument("--dtype", default="bf16,fp16", help="with a comma (default: both)")
     parser.add_argument("--rounds", type=int, default=20, help="at least 6 (default: 20)")
+    parser.add_argument("--seconds", type=float, default=200, help="the most that measuring takes (default: 200)")
     parser.add_argument("--memory", type=float, help="10⁹ bytes that a problem may take (default: 0.6 of the device's)")
     parser.add_argument("--out", default="decode", help="result files, without ending")
     parser.add_argument("--list", action="store_true", help="show the problems")
@@ -206,6 +214,8 @@ def main():
         return compile_share([decode_problems.Problem(**p) for p in json.load(sys.stdin)], options.variant)
     if options.rounds < 6:
         parser.error(f"--rounds: is {options.rounds}, must be at least 6: fewer samples have no median to speak of")
+    if not options.seconds > 0:
+        parser.error(f"--seconds: is {options.seconds:g}, must be more than 0")
     if options.memory is not None and options.memory <= 0:
         parser.error(f"--memory: is {options.memory:g}, must be more than 0")
     parts = words(parser, "--part", options.part, tuple(decode_problems.CONTENDERS))

@@ -199,7 +199,7 @@ decode() {
   python3 "$top/tools/peers_decode.py" --variant decode_mma --out "$results/decode" >"$results/decode.txt" 2>&1
   status=$?
   verdict "decode: $(grep -c ': met$' "$results/decode.txt") targets met, $(grep -c ': MISSED$' "$results/decode.txt") missed" "$status"
-  grep -E ': (met|MISSED)$|^WRONG|^stopped' "$results/decode.txt"
+  grep -E ': (met|MISSED)$|^WRONG|^FAILED|^stopped' "$results/decode.txt"
 }
 
 # Scores on which a kernel that is fast on N(0, 1) has more to do.

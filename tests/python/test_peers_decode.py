@@ -119,6 +119,7 @@ class Command(unittest.TestCase):
             (["--part", "grid,gird"], "--part: is 'gird', must be of grid latency"),
             (["--dtype", "fp32"], "--dtype: is 'fp32', must be of bf16 fp16"),
             (["--rounds", "5"], "--rounds: is 5, must be at least 6"),
+            (["--seconds", "0"], "--seconds: is 0, must be more than 0"),
             (["--memory", "0"], "--memory: is 0, must be more than 0"),
         ):
             done = command("--list", *args)
