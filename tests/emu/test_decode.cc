@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * decode_mma on the emulated GPU: few queries, heads that share keys, all features and many of them together, hostile
- * scores; and results that are the same in each batch.
+ * scores. test_decode_calls.cc has what fl4_check() and the feature rig do not do.
  */
-#include <algorithm>
-#include <climits>
-
 #include "backend.h"
 #include "feature_rig.h"
 extern "C" {
@@ -141,6 +138,19 @@ START_TEST(shapes_of_all_kinds)
 }
 END_TEST
 
+/* Query heads that share a key/value head, from one row a block to several blocks. */
+START_TEST(group_sizes)
+{
+  static const int groups[] = {1, 4, 7, 8, 16, 40};
+  char line[64];
+  snprintf(line, sizeof line, "b2hq%dhkv2sq1sk150d32:lens:lse", 2 * groups[_i % 6]);
+  fl4_context *ctx = open_emu(variants[(_i + _i / 6) % N_VARIANTS]);
+  schedule((uint64_t)_i);
+  check(ctx, line, FL4_INPUTS_NORMAL);
+  fl4_context_destroy(&ctx);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- features */
 
 /* A case of the rig with as few queries as this is for, and without what others do. */
@@ -184,116 +194,6 @@ START_TEST(debug_build)
   schedule((uint64_t)_i);
   check(ctx, "hq6hkv2sq3sk517d32:causal:lse", FL4_INPUTS_GROWING);
   check(ctx, "hq2sq2sk0d32:lse", FL4_INPUTS_NORMAL);
-  fl4_context_destroy(&ctx);
-}
-END_TEST
-
-/* ---------------------------------------------------------------- calls on data of its own */
-
-enum { D = 32, SLOTS = 3072, HEADS = 2, MOST_BATCH = 3 };
-
-/* Memory for up to three sequences: keys [b][h][slot][d], queries and outputs [b][i][h][d]. */
-struct Call {
-  fl4_attention_args args = FL4_ATTENTION_ARGS_INIT;
-  emu::u16 *q, *kv, *o;
-  int32_t *lengths;
-
-  Call()
-  {
-    const size_t queries = MOST_BATCH * 8 * HEADS * D, rows = (size_t)MOST_BATCH * SLOTS * D;
-    q = allocate<emu::u16>(queries), kv = allocate<emu::u16>(2 * rows), o = allocate<emu::u16>(queries);
-    lengths = allocate<int32_t>(MOST_BATCH);
-    for (size_t i = 0; i < queries; i++) q[i] = emu::to_half((float)(i * 7919 % 257) / 64.f - 2.f);
-    for (size_t i = 0; i < 2 * rows; i++) kv[i] = emu::to_half((float)(i * 104729 % 509) / 128.f - 2.f);
-    args.Hq = HEADS, args.Hkv = 1, args.D = D, args.q = q, args.k = kv, args.v = kv + rows, args.o = o;
-    args.mask = FL4_MASK_CAUSAL;
-    const int64_t keys[3] = {SLOTS * D, 0, D}, of_query[3] = {8 * HEADS * D, D, HEADS * D};
-    memcpy(args.k_stride, keys, sizeof keys), memcpy(args.v_stride, keys, sizeof keys);
-    memcpy(args.q_stride, of_query, sizeof of_query), memcpy(args.o_stride, of_query, sizeof of_query);
-    args.seqused_k = lengths;
-  }
-  ~Call()
-  {
-    for (void *memory : {(void *)q, (void *)kv, (void *)o, (void *)lengths}) emu::global_free(memory);
-  }
-
-  template <class T> T *allocate(size_t n)
-  {
-    T *memory = static_cast<T *>(emu::global_alloc(n * sizeof(T)));
-    memset(memory, 0, n * sizeof(T));
-    emu::global_written(memory, n * sizeof(T));
-    return memory;
-  }
-
-  /* The output of the last query of the first sequence, both heads. Sequence b has length[b] keys, of at most Sk. */
-  std::vector<emu::u16> run(const char *device, int B, int Sq, int Sk, const int32_t (&length)[MOST_BATCH])
-  {
-    fl4_context *ctx = open_emu("decode_mma", device);
-    args.B = B, args.Sq = Sq, args.Sk = Sk;
-    args.q = q + (8 - Sq) * HEADS * D; /* the last one is always the same */
-    memcpy(lengths, length, sizeof length);
-    ck_assert_fl4(fl4_attention_forward(ctx, &args, nullptr));
-    fl4_plan_info info = FL4_PLAN_INFO_INIT;
-    ck_assert_fl4(fl4_attention_plan_info(ctx, &args, &info));
-    ck_assert_msg(strncmp(info.variant, "decode_mma:", 11) == 0, "by %s", info.variant);
-    fl4_context_destroy(&ctx);
-    const emu::u16 *last = o + (Sq - 1) * HEADS * D;
-    return std::vector<emu::u16>(last, last + HEADS * D);
-  }
-};
-
-/* Whatever else is in the batch, however long it may be, on whatever GPU: with and without a window. */
-START_TEST(the_same_in_each_batch)
-{
-  Call call;
-  call.args.flags = FL4_BATCH_INVARIANT;
-  if (_i) call.args.mask = FL4_MASK_WINDOW, call.args.window_left = 1500, call.args.window_right = 0;
-  const int32_t mine = 2345;
-  schedule(0);
-  const auto alone = call.run("emu", 1, 1, mine, {mine});
-  const struct {
-    const char *device;
-    int B, Sq, Sk;
-    int32_t length[MOST_BATCH];
-  } others[] = {{"emu", 1, 1, SLOTS, {mine}},
-                {"emu:2", 3, 1, 2500, {mine, 1, 2500}},
-                {"emu:2", 2, 4, SLOTS, {mine, 3000}},
-                {"emu", 3, 8, 2345, {mine, 0, 17}},
-                {"emu:1", 3, 7, 2900, {mine, 900, 2900}}};
-  for (const auto &x : others) {
-    schedule((uint64_t)x.Sq);
-    ck_assert_msg(alone == call.run(x.device, x.B, x.Sq, x.Sk, x.length), "other bits on %s with B %d, Sq %d, Sk %d",
-                  x.device, x.B, x.Sq, x.Sk);
-  }
-}
-END_TEST
-
-/* Lengths that are no lengths are taken as none or all. */
-START_TEST(lengths_out_of_range)
-{
-  Call call;
-  schedule(3);
-  const auto all = call.run("emu:2", 1, 2, 700, {700});
-  ck_assert(all == call.run("emu:2", 2, 2, 700, {INT32_MAX, -1}));
-  const auto none = call.run("emu:2", 2, 2, 700, {INT32_MIN, 5});
-  ck_assert(std::all_of(none.begin(), none.end(), [](emu::u16 x) { return x == 0; }));
-}
-END_TEST
-
-/* Short sequences of a long bound are shared out all the same: by their own lengths. */
-START_TEST(shared_out_by_lengths)
-{
-  fl4_context *ctx = open_emu("decode_mma:warps=1,stages=2,keys=16,rows=8,splits=8");
-  Call call;
-  call.args.B = 1, call.args.Sq = 1, call.args.Sk = SLOTS;
-  call.lengths[0] = 128; /* eight blocks of one step */
-  schedule(1);
-  emu::reset_counts();
-  ck_assert_fl4(fl4_attention_forward(ctx, &call.args, nullptr));
-  emu::u64 parts = 0;
-  for (const auto &[site, c] : emu::counts().global)
-    if (!strcmp(site.what, "ld.global.cg.v4")) parts += c.bytes;
-  ck_assert_uint_eq(parts, 8 * 2 * (D / 4) * 2 * 16); /* of both rows: state and output */
   fl4_context_destroy(&ctx);
 }
 END_TEST
@@ -342,13 +242,11 @@ static Suite *suite()
   tcase_add_loop_test(t, each_head_dimension, 0, N_HEAD_DIMS);
   tcase_add_loop_test(t, hostile_scores, 0, N_VARIANTS * FL4_INPUTS_COUNT);
   tcase_add_loop_test(t, shapes_of_all_kinds, 0, N_VARIANTS);
+  tcase_add_loop_test(t, group_sizes, 0, 12);
   tcase_add_loop_test(t, single, 0, FEATURE_SINGLES);
   tcase_add_loop_test(t, together, 0, N_RANDOM);
   tcase_add_loop_test(t, pages, 0, 15);
   tcase_add_loop_test(t, debug_build, 0, 3);
-  tcase_add_loop_test(t, the_same_in_each_batch, 0, 2);
-  tcase_add_test(t, lengths_out_of_range);
-  tcase_add_test(t, shared_out_by_lengths);
   tcase_add_loop_test(t, no_conflicts_and_full_coalescing, 0, 12);
   suite_add_tcase(s, t);
   return s;

@@ -5,13 +5,13 @@
 #
 #   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]
 #
-# Parts: tests features soak sanitizers latency parity accuracy examples timing bench profile peers hostile pathologies; without
-# any, all. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_features gpu_kv gpu_layouts
+# Parts: tests features soak sanitizers latency parity accuracy examples timing bench profile peers decode hostile pathologies;
+# without any, all. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_features gpu_kv gpu_layouts
 # gpu_sabotage gpu_parity,
 # sanitizers_fwd_mma sanitizers_fwd_wgmma.
 #
 # Needs no more of BUILD than the programs and the library, and a CUDA device; for `sanitizers` compute-sanitizer, for
-# `profile` ncu, for `accuracy`, `timing`, `peers`, `hostile`, `pathologies` and the Python example torch.
+# `profile` ncu, for `accuracy`, `timing`, `peers`, `decode`, `hostile`, `pathologies` and the Python example torch.
 # Logs and results go to RESULTS (default: gpu-results). Exit 1 if any part failed.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -19,7 +19,7 @@ build=${1:-$top/build} results=${2:-gpu-results}
 if [ $# -gt 2 ]; then
   shift 2
 else
-  set -- tests features soak sanitizers latency parity accuracy examples timing bench profile peers hostile pathologies
+  set -- tests features soak sanitizers latency parity accuracy examples timing bench profile peers decode hostile pathologies
 fi
 mkdir -p "$results"
 FLASHL4_LIBRARY=$build/lib/libflashl4.so.0
@@ -117,7 +117,7 @@ latency_of() {
   verdict "latency $*" $?
 }
 
-# First calls cold and warm, then calls of both families over the bare launch of the same kernel.
+# First calls cold and warm, then calls of each family over the bare launch of the same kernel.
 latency() {
   FLASHL4_CACHE_DIR=$(mktemp -d) && export FLASHL4_CACHE_DIR
   : >"$results/latency.jsonl"
@@ -127,6 +127,7 @@ latency() {
     for run in cold warm warm; do latency_of "$run" hq8sq64d128 "$family"; done
     for run in cold warm; do latency_of "$run" b4hq16sq512d128:causal "$family"; done
   done
+  for run in cold warm; do latency_of "$run" hq32hkv8sq1sk4096d128:bf16 decode_mma; done
   cat "$results/latency.jsonl"
   python3 -c 'import json, sys
 cold = [r for r in map(json.loads, sys.stdin) if r["run"] == "cold"]
@@ -191,6 +192,14 @@ profile() {
 peers() {
   python3 "$top/tools/peers.py" --shapes canonical,stress,decode --out "$results/peers"
   verdict peers $?
+}
+
+# Few queries, many keys: all that is to be reached there.
+decode() {
+  python3 "$top/tools/peers_decode.py" --variant decode_mma --out "$results/decode" >"$results/decode.txt" 2>&1
+  status=$?
+  verdict "decode: $(grep -c ': met$' "$results/decode.txt") targets met, $(grep -c ': MISSED$' "$results/decode.txt") missed" "$status"
+  grep -E ': (met|MISSED)$|^WRONG|^FAILED|^stopped' "$results/decode.txt"
 }
 
 # Scores on which a kernel that is fast on N(0, 1) has more to do.

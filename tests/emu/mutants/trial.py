@@ -12,6 +12,7 @@ from .edit import EditError, copy_kernels, edit
 
 TIMEOUT = 300
 BESIDE = ("merge_states", "kv_append")  # kernels that kv_run runs, which is where the fl4 command is
+CASE = "case "  # a problem that begins so is a case of a test program there: test_decode_calls is decode_mma's
 Seen = collections.namedtuple("Seen", "verdict text")  # verdict: passed, killed or error
 
 
@@ -24,6 +25,12 @@ def conflicts(text):
             for site, what, passes, best in rows if int(passes) > int(best)]
 
 
+def failure(line):
+    """What a line of a test program says, without number and file: the emulator's words if it was that."""
+    violation = re.search(r"emu: fl4_\w+(, block|: ticket) .*", line)
+    return violation[0] if violation else line.split(".cc:", 1)[-1]
+
+
 def judge(code, out, err, counts):
     if code == 0:
         found = conflicts(err) if counts else []
@@ -33,6 +40,9 @@ def judge(code, out, err, counts):
     lines = [line.strip() for line in (out + err).splitlines()]
     if code == 1:
         reasons = [line for line in lines if re.match(r"NaN or inf|max error|LSE error|canaries:|a second run|wrong:", line)]
+        reasons = reasons or [failure(line) for line in lines if line.startswith("not ok")][:1]
+        if reasons and "COMPILE_FAILED" in reasons[0]:
+            return Seen("error", reasons[0])
         return Seen("killed", "; ".join(reasons)) if reasons else Seen("error", "mismatch without a reason: " + out)
     if code == 4:
         # Only a violation names the thread, or a ticket; anything else, such as a compiler's complaint, is no kill.
@@ -44,6 +54,8 @@ def judge(code, out, err, counts):
 
 
 def arguments(command, r):
+    if r.problem.startswith(CASE):
+        return [str(pathlib.Path(command).with_name(f"test_{r.variant.split('_')[0]}_calls"))]
     if r.variant in BESIDE:
         return [str(pathlib.Path(command).with_name("kv_run")), r.variant, *r.problem.split()]
     return [command, "check", "--device", r.device, "--problem", r.problem, "--variant", r.variant, "--inputs", r.inputs]
@@ -55,6 +67,8 @@ def execute(command, folder, r, seed):
     env.update(FLASHL4_KERNEL_DIR=str(folder), FL4_EMU_MODE=r.mode, FL4_EMU_SEED=str(seed), OMP_NUM_THREADS="1")
     if r.counts:
         env["FL4_EMU_COUNTS"] = "1"
+    if r.problem.startswith(CASE):
+        env["CK_RUN_CASE"] = r.problem[len(CASE):]
     with subprocess.Popen(arguments(command, r), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           errors="replace", start_new_session=True) as process:
         try:
