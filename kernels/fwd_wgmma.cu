@@ -95,7 +95,7 @@ FL4_DEV void load_values(const fl4_fwd_tma_params &p, const Pipeline &pipe, Plac
 // free when the last scores of the row tile before are there, whose values must be on their way by then.
 FL4_DEV void produce(const fl4_fwd_tma_params &p, const Pipeline &pipe)
 {
-  Place k = {0, 0}, v = {0, 0};
+  Place k = {0, 0}, v = {0, 0}, bias = {0, 0};
   RowTile before = {};
   int number = block_index(), mended = 0;
   if (!TELLS_FIRST && number >= row_tiles(p.fwd)) return;
@@ -107,10 +107,12 @@ FL4_DEV void produce(const fl4_fwd_tma_params &p, const Pipeline &pipe)
     load_keys(p, pipe, k, t, last * BN);
     if (n > 0) load_values(p, pipe, v, before, first_tile(before) * BN, mended);
     if (QBUF == 1) load_queries(p, pipe, t, n);
+    load_biases(p, pipe, bias, t, last * BN);
     number = draw_tile(p.fwd, number);
     for (int tile = last; tile > first_tile(t); tile--) {
       load_keys(p, pipe, k, t, (tile - 1) * BN);
       load_values(p, pipe, v, t, tile * BN, mended);
+      load_biases(p, pipe, bias, t, (tile - 1) * BN);
     }
     before = t;
     t = row_tile_from(p.fwd, number);
@@ -160,11 +162,8 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   int tile = t.key_tiles - 1; // key tile whose scores are there
   OpenTiles open = open_tiles(p, t, group);
   int course = BEGINNING;
-  Place k = {0, 0}, v = {0, 0};
+  Place k = {0, 0}, v = {0, 0}, bias = {0, 0};
   float slope = alibi_slope(p, t.b, t.h);
-  const bool aligned = bias_is_aligned(p);
-  Biases biases;
-  read_biases(biases, p, t, aligned, t.row0 + lane_row, tile * BN);
   clear(rows);
 
   wait_for(p, pipe.q_full, group, 0);
@@ -183,7 +182,7 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     const bool k_here = is_over(pipe.k_full, k), v_here = is_over(pipe.v_full, v);
 
     bool few = p.Sq <= GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
-    score(s, biases, p, t, slope, t.row0 + lane_row, tile * BN);
+    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, tile * BN);
     if (!open.has(tile)) {
       mask_scores(s, p, t, t.row0 + lane_row, tile * BN);
       few |= keys_seen(p, t, t.row0 + warp_row) - tile * BN < FEW;
@@ -203,8 +202,6 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     multiply_weights_values(rows.o, weights, v_tiles + v.slot * (TILE_BYTES >> 4));
     multiply_query_keys(s, q_tiles + n % QBUF * (GROUPS * Q_BYTES >> 4), k_tiles + k.slot * (TILE_BYTES >> 4));
     if (PINGPONG) named_barrier_arrive(next_turn, 256);
-    if (BIAS && last) read_biases(biases, p, next, aligned, next.row0 + lane_row, (next.key_tiles - 1) * BN);
-    if (BIAS && !last) read_biases(biases, p, t, aligned, t.row0 + lane_row, (tile - 1) * BN);
     wgmma_wait<1>();
     wgmma_arrived(rows.o);
     release(pipe.v_empty, v.slot);
@@ -235,6 +232,7 @@ FL4_KERNEL(fl4_fwd_wgmma, THREADS, 1)(FL4_PARAM fl4_fwd_tma_params p)
   const Pipeline pipe = pipeline();
   const int group = warpgroup_index();
   if (thread_index() == PRODUCER * 128) tma_prefetch(&p.q), tma_prefetch(&p.k), tma_prefetch(&p.v);
+  if (BIAS && p.bias_rows && thread_index() == PRODUCER * 128) tma_prefetch(&p.bias);
   if (thread_index() == 0) init_barriers(pipe);
   block_barrier();
   if (group == PRODUCER) {

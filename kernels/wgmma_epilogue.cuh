@@ -6,6 +6,22 @@
 
 #include "wgmma_softmax.cuh"
 
+// Four lanes that have four words each exchange them: lane t gets word t of all, in the order of the lanes.
+FL4_DEV void transpose(u32 (&x)[4])
+{
+  const bool odd = lane() % 2, upper = lane() / 2 % 2;
+#pragma unroll
+  for (int i = 0; i < 4; i += 2) {
+    const u32 got = shuffle_xor_32(odd ? x[i] : x[i + 1], 1);
+    (odd ? x[i] : x[i + 1]) = got;
+  }
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    const u32 got = shuffle_xor_32(upper ? x[i] : x[i + 2], 2);
+    (upper ? x[i] : x[i + 2]) = got;
+  }
+}
+
 // `row`: the lane's first row. What a lane has of a row is scattered over it; its four lanes gather it into whole
 // 16-byte chunks, so that each writes one of four neighbours.
 FL4_DEV void finish(Rows &rows, const RowTile &t, int row, const fl4_fwd_params &p)

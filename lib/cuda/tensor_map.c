@@ -38,10 +38,11 @@ enum { PAGE = 64 }; /* columns of a box: 128 bytes, as wide as the swizzle */
 
 /* `stride`: of batch, head and row. The engine wants a valid one also where there is but one, and nobody takes a step. */
 static fl4_status encode_map(encode_fn encode, const fl4__build *build, const char *name, fl4_u64 address,
-                             const int64_t size[3], const fl4_i64 stride[3], int rows, fl4_tensor_map *map)
+                             int64_t columns, const int64_t size[3], const fl4_i64 stride[3], int rows,
+                             fl4_tensor_map *map)
 {
   const bool bf16 = build->dtype == FL4_DTYPE_BF16;
-  const cuuint64_t sizes[4] = {(cuuint64_t)build->D, (cuuint64_t)size[2], (cuuint64_t)size[1], (cuuint64_t)size[0]};
+  const cuuint64_t sizes[4] = {(cuuint64_t)columns, (cuuint64_t)size[2], (cuuint64_t)size[1], (cuuint64_t)size[0]};
   const cuuint32_t box[4] = {PAGE, (cuuint32_t)rows, 1, 1}, element_strides[4] = {1, 1, 1, 1};
   cuuint64_t strides[3];
   for (int i = 0; i < 3; i++) strides[i] = size[2 - i] > 1 ? (cuuint64_t)stride[2 - i] * 2 : 16;
@@ -64,11 +65,19 @@ fl4_status fl4__tensor_maps(const fl4__build *build, const fl4__geometry *geomet
   int64_t q[3], kv[3];
   fl4__tensor_sizes(build->features, fwd, q, kv);
   const int32_t *rows = geometry->tma_rows;
+  const int64_t D = build->D;
   encode_fn encode;
   FL4_TRY(find_encode(&encode));
-  FL4_TRY(encode_map(encode, build, "q", fwd->q, q, fwd->q_stride, rows[0], &params->q));
-  FL4_TRY(encode_map(encode, build, "k", fwd->k, kv, fwd->k_stride, rows[1], &params->k));
-  FL4_TRY(encode_map(encode, build, "v", fwd->v, kv, fwd->v_stride, rows[2], &params->v));
+  FL4_TRY(encode_map(encode, build, "q", fwd->q, D, q, fwd->q_stride, rows[0], &params->q));
+  FL4_TRY(encode_map(encode, build, "k", fwd->k, D, kv, fwd->k_stride, rows[1], &params->k));
+  FL4_TRY(encode_map(encode, build, "v", fwd->v, D, kv, fwd->v_stride, rows[2], &params->v));
+  fl4__bias_tensor bias;
+  params->bias_rows = 0;
+  if (fl4__bias_as_tensor(fwd, build->bias_type, &bias)) {
+    params->bias_rows = bias.size[2] > 1 ? rows[0] : 1;
+    FL4_TRY(encode_map(encode, build, "bias", fwd->bias, bias.columns, bias.size, bias.stride, params->bias_rows,
+                       &params->bias));
+  }
   params->fwd = *fwd;
   return FL4_OK;
 }

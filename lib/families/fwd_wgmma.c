@@ -34,10 +34,18 @@ static int row_bytes(int64_t D)
   return (int)(D + 63) / 64 * 128;
 }
 
-static int smem_bytes(const fl4__variant *v, int64_t D)
+/* Biases of a group's rows and a key tile, in pages of 128 bytes a row; where rows of Q are short there are two such tiles. */
+static int bias_bytes(const fl4__variant *v, const fl4__problem *p)
+{
+  if (!(p->features & FL4__FEATURE_BIAS)) return 0;
+  const int pages = (v->value[BN] * fl4__bias_size(p->bias_type) + 127) / 128;
+  return (p->D <= 64 ? 2 : 1) * v->value[GROUPS] * pages * GROUP_ROWS * 128;
+}
+
+static int smem_bytes(const fl4__variant *v, const fl4__problem *p)
 {
   const int rows = v->value[QBUF] * v->value[GROUPS] * GROUP_ROWS + 2 * v->value[STAGES] * v->value[BN];
-  return rows * row_bytes(D) + BARRIER_BYTES;
+  return rows * row_bytes(p->D) + bias_bytes(v, p) + BARRIER_BYTES;
 }
 
 /*
@@ -49,10 +57,7 @@ static int registers_needed(const fl4__variant *v, const fl4__problem *p)
 {
   const bool exact_sum = p->lse && p->dtype == FL4_DTYPE_BF16;
   const int rest = p->mask == FL4_MASK_CAUSAL || exact_sum || p->features ? 32 : 28;
-  /* Biases of a tile that are on their way; those of 4 bytes are read when they are needed. */
-  const bool early = p->features & FL4__FEATURE_BIAS && p->bias_type != FL4_BIAS_FP32;
-  const int biases = !early ? 0 : v->value[BN] / (p->bias_type == FL4_BIAS_BOOL ? 8 : 4);
-  return v->value[BN] / 2 + v->value[BN] / 4 + (int)p->D / 2 + biases + rest;
+  return v->value[BN] / 2 + v->value[BN] / 4 + (int)p->D / 2 + rest;
 }
 
 static bool ragged(const fl4__problem *p)
@@ -88,7 +93,7 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
   if (!p->aligned) return "rows are not aligned: the copy engine takes those that start at multiples of 16 bytes";
   if (p->Sk < 1 || (p->features & FL4__FEATURE_RAGGED_K && p->total_k < 1)) return "there are no keys";
   if (p->invariant) return "results must be the same in each batch: what is chosen here depends on all sizes";
-  const int smem = smem_bytes(v, p->D), need = registers_needed(v, p), may = consumer_registers[groups];
+  const int smem = smem_bytes(v, p), need = registers_needed(v, p), may = consumer_registers[groups];
   if (smem > device->smem_per_block)
     return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
   if (need > may) return fl4__because(why, "needs about %d registers a thread, may have %d", need, may);
@@ -169,6 +174,7 @@ static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info
   /* Row tiles are as long as each other without a mask; with one, whoever is done takes the next. */
   v->value[SCHED] = p->mask == FL4_MASK_CAUSAL || p->features & UNEQUAL ? BY_TICKET : IN_TURN;
   if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors) v->value[SCHED] = ONE_TILE, v->value[QBUF] = 1;
+  if (smem_bytes(v, p) > device->smem_per_block) v->value[QBUF] = 1; /* biases of 4 bytes take what is left */
 }
 
 /* Query heads whose keys and values fill the L2 cache; a power of two, so that sections are alike. */
@@ -193,7 +199,7 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   g->blocks = tiles_of(p, groups);
   if (sched != ONE_TILE) g->blocks = fl4__min64(g->blocks, device->multiprocessors);
   g->threads = 128 * (groups + 1);
-  g->smem_bytes = smem_bytes(v, p->D);
+  g->smem_bytes = smem_bytes(v, p);
   g->row_tiles = (int)row_tiles(p, groups);
   g->section_heads = section_heads(p);
   g->tma_rows[0] = GROUP_ROWS, g->tma_rows[1] = g->tma_rows[2] = rows_of_copy(v, p);

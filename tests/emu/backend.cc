@@ -172,10 +172,10 @@ static fl4_status check_tickets(const fl4__kernel *kernel, const fl4__geometry *
 }
 
 /* `stride`: of batch, head and row; where there is but one, nobody takes a step. */
-static fl4_status encode_map(const char *name, fl4_u64 address, int64_t D, const int64_t (&size)[3],
+static fl4_status encode_map(const char *name, fl4_u64 address, int64_t columns, const int64_t (&size)[3],
                              const fl4_i64 (&stride)[3], int rows, fl4_tensor_map *map)
 {
-  u64 sizes[4] = {(u64)D}, strides[4] = {2};
+  u64 sizes[4] = {(u64)columns}, strides[4] = {2};
   for (int i = 1; i < 4; i++) {
     sizes[i] = (u64)size[3 - i];
     strides[i] = sizes[i] > 1 ? (u64)stride[3 - i] * 2 : 16;
@@ -194,6 +194,12 @@ static fl4_status encode_maps(const fl4__kernel *kernel, const fl4__geometry *g,
   FL4_TRY(encode_map("q", p.q, D, q, p.q_stride, g->tma_rows[0], &with_maps->q));
   FL4_TRY(encode_map("k", p.k, D, kv, p.k_stride, g->tma_rows[1], &with_maps->k));
   FL4_TRY(encode_map("v", p.v, D, kv, p.v_stride, g->tma_rows[2], &with_maps->v));
+  fl4__bias_tensor bias;
+  with_maps->bias_rows = 0;
+  if (fl4__bias_as_tensor(&p, kernel->build.bias_type, &bias)) {
+    with_maps->bias_rows = bias.size[2] > 1 ? g->tma_rows[0] : 1;
+    FL4_TRY(encode_map("bias", p.bias, bias.columns, bias.size, bias.stride, with_maps->bias_rows, &with_maps->bias));
+  }
   with_maps->fwd = p;
   return FL4_OK;
 }

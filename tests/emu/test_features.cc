@@ -42,6 +42,23 @@ START_TEST(wgmma_random)
 }
 END_TEST
 
+/* Biases that the copy engine can find: each type, each way to be broadcast but over keys. */
+enum { N_BIASES = 4 * 8 };
+
+START_TEST(wgmma_biases)
+{
+  feature_case c = {};
+  c.dtype = _i % 3 ? FL4_DTYPE_FP16 : FL4_DTYPE_BF16;
+  c.B = 2, c.Hq = 4, c.Hkv = 2, c.Sq = 100 + _i, c.Sk = 16 * (9 + _i % 5), c.D = _i % 2 ? 72 : 64;
+  c.bias = 1 + _i % 4, c.broadcast = _i / 4, c.seed = (uint64_t)_i, c.lse = true;
+  if (_i % 5 == 1) c.mask = FL4_MASK_CAUSAL;
+  if (_i % 5 == 2) c.mask = FL4_MASK_WINDOW, c.left = 60, c.right = 20;
+  if (_i % 5 == 3) c.used_k = true;
+  if (_i % 5 == 4) c.softcap = 3, c.alibi = true;
+  run("emu:1", wgmma_variants[_i / 3 % N_WGMMA], c);
+}
+END_TEST
+
 static Suite *suite()
 {
   emu::add_device();
@@ -50,6 +67,7 @@ static Suite *suite()
   tcase_set_timeout(t, 120);
   tcase_add_loop_test(t, wgmma_single, 0, FEATURE_SINGLES);
   tcase_add_loop_test(t, wgmma_random, 0, N_RANDOM);
+  tcase_add_loop_test(t, wgmma_biases, 0, N_BIASES);
   suite_add_tcase(s, t);
   return s;
 }
