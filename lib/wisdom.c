@@ -220,6 +220,7 @@ const fl4__piece *fl4__wisdom_piece(const fl4__wisdom *wisdom, const fl4__proble
 {
   fl4__wisdom *w = (fl4__wisdom *)wisdom; /* what it remembers of lookups is no change */
   *match = FL4_MATCH_NONE;
+  if (problem->invariant) return NULL; /* what is known goes by size, on which bits must not depend */
   if (!w || atomic_load_explicit(&w->n_here, memory_order_acquire) == 0 || !same_device(device, &w->device))
     return NULL;
 

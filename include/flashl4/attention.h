@@ -115,8 +115,9 @@ typedef enum fl4_bias_type {
 
 /** Flags of a call. */
 typedef enum fl4_attention_flag {
-  /** A row's result does not depend, to the bit, on what else is in the batch: not on B, Sq or Sk, other sequences or the
-   *  device's size. It may cost speed where keys would have been divided otherwise. */
+  /** A row's result does not depend, to the bit, on what else is in the batch: not on B, other sequences, Sq and Sk as bounds
+   *  of lengths, or the device's size. It does on its own sequence: its queries in this call, and its keys. It may cost speed
+   *  where keys would have been divided otherwise. */
   FL4_BATCH_INVARIANT = 1,
 } fl4_attention_flag;
 

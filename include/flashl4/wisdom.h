@@ -13,7 +13,8 @@
  * wisdom can cost speed but never choose a variant that the family refuses.
  *
  * Lengths and batch are keyed by buckets (powers of two), so that no length is tuned anew: wisdom of
- * the same bucket serves all of it, and without any the nearest neighbouring bucket of the same kind.
+ * the same bucket serves all of it, and without any the nearest neighbouring bucket of the same kind. Calls with
+ * ::FL4_BATCH_INVARIANT, whose bits must not depend on their sizes, ask for none.
  */
 #ifndef FLASHL4_WISDOM_H
 #define FLASHL4_WISDOM_H

@@ -262,8 +262,9 @@ static void choose_for(fl4__variant *v, const fl4__problem *p, const fl4_device_
     while (v->value[SLICE] > 16 && v->value[BN] % (v->value[KGROUPS] * v->value[SLICE])) v->value[SLICE] = 16;
     while (v->value[BN] % (v->value[KGROUPS] * v->value[SLICE])) v->value[KGROUPS] /= 2, v->value[WARPS] /= 2;
   }
-  /* The log-sum-exp of bf16 has sums of its own, which take the registers of scores. */
-  if (exact_sum(p) && row_blocks(v) == 2 && v->value[SLICE] == 64) v->value[SLICE] = 32;
+  /* The log-sum-exp of bf16 has sums of its own, which take the registers of scores; so does what is beyond dense attention. */
+  const bool more = exact_sum(p) || features_need(v, p) > 0;
+  if (more && row_blocks(v) == 2 && v->value[SLICE] == 64) v->value[SLICE] = 32;
   /* Still not a block for each multiprocessor: several share the keys, if each has some tiles of them. */
   fewer_blocks(v, p, device);
   if (!fits(v, p, device)) take(v, c->narrow), fewer_blocks(v, p, device);

@@ -95,11 +95,16 @@ static float lead(const maker *m)
   return c;
 }
 
-/* Whether a bias hides the key: one value in eight does, of bytes one in four. */
+/*
+ * Whether a bias hides the key: one value in eight does, of bytes one in four; and of one row in four every other run of keys, so
+ * that a row may see none of a kernel's tile, or of several, when others see theirs.
+ */
 static bool hidden(const maker *m, uint64_t row, int64_t j)
 {
+  enum { RUN = 48 };
   const int lots = m->p->bias == 1 + FL4_BIAS_BOOL ? 2 : 1;
-  return (int)(next(row, ~(uint64_t)j) % 8) < lots;
+  const bool runs = next(row, 1) % 4 == 0 && next(row, (uint64_t)1 << 62 | (uint64_t)(j / RUN)) % 2 == 0;
+  return runs || (int)(next(row, ~(uint64_t)j) % 8) < lots;
 }
 
 /* Values of a bias hang on the place in it, which is 0 in the dimensions that it lacks. */

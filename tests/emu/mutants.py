@@ -68,7 +68,8 @@ def write_report(file, results, seed):
         "how to add one. Each row is one edit of the kernel sources, the tables in `tests/emu/mutants/` have the text, and",
         "the run that noticed it: a problem, a variant (`weave=0`, `kgroups=1`, `splits=1` and `ctas=1` are not shown),",
         "inputs if not normal, `early` if asynchronous copies land at once, the device if not `emu`. `emu:` is a violation",
-        "that the emulator saw; other words are those of `fl4 check`, which judged a result that came out without one.",
+        "that the emulator saw; other words are those of `fl4 check`, which judged a result that came out without one, or of",
+        "`kv_run`, which takes a case of `tests/merge_rig.h` or `tests/append_rig.h`.",
         "",
         summary(results),
         f"The sound kernels pass every run. Emulator seed {seed}.",
@@ -112,7 +113,7 @@ def check_sound(pool, command, kernels, table, seed):
 
 def main():
     parser = argparse.ArgumentParser(description="Breaks the kernels one edit at a time; every break must be noticed.")
-    parser.add_argument("command", metavar="FL4_EMU", nargs="?", help="the fl4 command with the emulator")
+    parser.add_argument("command", metavar="FL4_EMU", nargs="?", help="the fl4 command with the emulator; kv_run is beside it")
     parser.add_argument("kernels", metavar="KERNELS_DIR", nargs="?", type=pathlib.Path)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
     parser.add_argument("--only", action="append", metavar="[FILE/]REGEX", help="only these mutants; may be repeated")

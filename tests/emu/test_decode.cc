@@ -67,7 +67,7 @@ static void run(const char *variant, const feature_case &c, uint16_t *kept = nul
 
 /* ---------------------------------------------------------------- shapes */
 
-/* Chosen by the library, for both kinds of GPU. */
+/* What the family chooses, for both kinds of GPU. */
 START_TEST(own_choice)
 {
   static const char *const lines[] = {
@@ -76,7 +76,7 @@ START_TEST(own_choice)
       "b2hq2sq3sk4096d16:causal:lse", "hq2hkv1sq1sk300d256",   "hq3sq1sk700d192:bf16:bshd",
       "hq8hkv2sq4sk64d64:causal:lse", "b3hq6hkv3sq1sk0d32:lse"};
   enum { N = sizeof lines / sizeof *lines };
-  fl4_context *ctx = open_emu(nullptr, _i % 2 ? "emu:2" : "emu");
+  fl4_context *ctx = open_emu("decode_mma", _i % 2 ? "emu:2" : "emu");
   fl4_problem problem = FL4_PROBLEM_INIT;
   fl4_check_options options = FL4_CHECK_OPTIONS_INIT;
   fl4_check_result r = FL4_CHECK_RESULT_INIT;
@@ -228,7 +228,7 @@ struct Call {
   /* The output of the last query of the first sequence, both heads. Sequence b has length[b] keys, of at most Sk. */
   std::vector<emu::u16> run(const char *device, int B, int Sq, int Sk, const int32_t (&length)[MOST_BATCH])
   {
-    fl4_context *ctx = open_emu(nullptr, device);
+    fl4_context *ctx = open_emu("decode_mma", device);
     args.B = B, args.Sq = Sq, args.Sk = Sk;
     args.q = q + (8 - Sq) * HEADS * D; /* the last one is always the same */
     memcpy(lengths, length, sizeof length);

@@ -6,8 +6,8 @@
 #   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]
 #
 # Parts: tests features soak sanitizers latency parity accuracy examples timing bench profile peers hostile pathologies; without
-# any, all. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_features gpu_layouts gpu_sabotage
-# gpu_parity,
+# any, all. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_features gpu_kv gpu_layouts
+# gpu_sabotage gpu_parity,
 # sanitizers_fwd_mma sanitizers_fwd_wgmma.
 #
 # Needs no more of BUILD than the programs and the library, and a CUDA device; for `sanitizers` compute-sanitizer, for
@@ -48,12 +48,13 @@ gpu_api() { test_program gpu_api; }
 gpu_bench() { test_program gpu_bench; }
 gpu_calls() { test_program gpu_calls; }
 gpu_features() { test_program gpu_features; }
+gpu_kv() { test_program gpu_kv; }
 gpu_layouts() { test_program gpu_layouts; }
 gpu_sabotage() { test_program gpu_sabotage; }
 gpu_parity() { test_program gpu_parity; }
 
 tests() {
-  for t in gpu_api gpu_bench gpu_calls gpu_features gpu_layouts gpu_sabotage gpu_parity; do test_program "$t"; done
+  for t in gpu_api gpu_bench gpu_calls gpu_features gpu_kv gpu_layouts gpu_sabotage gpu_parity; do test_program "$t"; done
 }
 
 # The same bits a thousand times, while another stream writes memory.
@@ -156,13 +157,13 @@ accuracy() {
 }
 
 examples() {
-  for example in forward_cuda engine bench; do
+  for example in forward_cuda engine engine_decode bench; do
     "$build/examples/$example" >"$results/$example.txt" 2>&1
     verdict "example $example" $?
   done
   python3 "$top/examples/torch_attention.py" >"$results/torch_attention.txt" 2>&1
   verdict "example torch_attention" $?
-  cat "$results/forward_cuda.txt" "$results/engine.txt" "$results/torch_attention.txt"
+  cat "$results/forward_cuda.txt" "$results/engine.txt" "$results/engine_decode.txt" "$results/torch_attention.txt"
 }
 
 timing() {

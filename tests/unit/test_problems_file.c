@@ -167,8 +167,8 @@ START_TEST(refuses_sets_and_lines)
   static const char *const bad[] = {"hq1sq1d8", "hq1sq1d9"};
   cli_problems problems;
   refuse_shapes(
-      "smok", "--shapes: unknown set \"smok\"; sets are canonical l4 prefill stress decode models smoke parity extreme "
-              "demo demo-host");
+      "smok", "--shapes: unknown set \"smok\"; sets are canonical l4 prefill stress decode models smoke features "
+              "parity extreme demo demo-host");
   refuse_shapes("smoke,,parity", "--shapes: unknown set \"\"");
   refuse_shapes("smoke,", "--shapes: unknown set \"\"");
   refuse_shapes("", "--shapes: unknown set \"\"");

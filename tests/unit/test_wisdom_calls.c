@@ -17,7 +17,7 @@ static const char *plan_of(fl4_context *context, const char *line)
   fl4_plan_info info = FL4_PLAN_INFO_INIT;
   const fl4_problem p = parse(line);
   args.B = p.B, args.Hq = p.Hq, args.Hkv = p.Hkv, args.Sq = p.Sq, args.Sk = p.Sk, args.D = p.D;
-  args.dtype = p.dtype, args.mask = p.mask;
+  args.dtype = p.dtype, args.mask = p.mask, args.flags = p.flags;
   ck_assert_fl4(fl4_attention_plan_info(context, &args, &info));
   return text_of("%s", info.variant);
 }
@@ -42,6 +42,19 @@ START_TEST(a_line_changes_what_runs)
   ck_assert_str_ne(plan_of(wise, P ":causal"), OTHER);
   ck_assert_fl4(fl4_wisdom_forget(wise));
   ck_assert_str_eq(plan_of(wise, P), plan_of(ctx, P));
+  fl4_context_destroy(&wise);
+}
+END_TEST
+
+/* Tuned for one size it would give other bits there than elsewhere. */
+START_TEST(results_that_must_be_the_same_have_none)
+{
+  const char *file = write_text(in_scratch("same.wisdom"), line_of(measured(P ":invariant", OTHER)));
+  setenv("FLASHL4_WISDOM", file, 1);
+  fl4_context *wise = open_context();
+  ck_assert_uint_eq(fl4_wisdom_count(wise), 1);
+  ck_assert_str_eq(plan_of(wise, P ":invariant"), plan_of(ctx, P ":invariant"));
+  ck_assert_match(wise, P ":invariant", FL4_MATCH_NONE, "host:");
   fl4_context_destroy(&wise);
 }
 END_TEST
@@ -201,6 +214,7 @@ static Suite *make_suite(void)
   tcase_set_timeout(c, 200);
   tcase_add_checked_fixture(c, wisdom_setup, wisdom_teardown);
   tcase_add_test(c, a_line_changes_what_runs);
+  tcase_add_test(c, results_that_must_be_the_same_have_none);
   tcase_add_test(c, a_forced_variant_runs);
   tcase_add_test(c, other_kernels_have_no_wisdom);
   tcase_add_test(c, ten_thousand_pieces);

@@ -113,9 +113,9 @@ mutant("one-key-slot-too-few", "weaving without the slot more that it needs",
 mutant("first-tile-dropped", "the walk starts at the second tile",
        FWD, "int tile = w.first;", "int tile = w.first + 1;", run(WHOLE))
 mutant("last-tile-dropped", "the walk ends one tile early",
-       FWD, "for (; tile < w.end; tile++) {", "for (; tile < w.end - 1; tile++) {", run(WHOLE))
+       FWD, ": w.end;\n    if (!WEAVE)", ": w.end - 1;\n    if (!WEAVE)", run(WHOLE))
 mutant("one-tile-too-many", "the walk ends one tile late",
-       FWD, "for (; tile < w.end; tile++) {", "for (; tile <= w.end; tile++) {", run(WHOLE))
+       FWD, ": w.end;\n    if (!WEAVE)", ": w.end + 1;\n    if (!WEAVE)", run(WHOLE))
 mutant("last-tile-dropped-weaving", "weaving: the walk ends one tile early",
        FWD, "if (++tile == open_end) break;", "if (++tile >= open_end - 1) break;", run(LONG, WEAVE))
 mutant("masked-walk-too-far", "the tiles that need a mask are walked beyond the end of the block's own",

@@ -44,9 +44,6 @@ mutant("window-tail-missing", "tiles behind the open ones are not taken",
 mutant("window-tiles-skipped", "the last tile that a row of the block sees is left out",
        SCHEDULE, "w.tiles - keys_begin(p, n, m, w.row0) / BN)", "w.tiles - keys_begin(p, n, m, last) / BN)",
        run(BROAD_WINDOW))
-mutant("window-tile-added", "one tile more than there are is walked",
-       SCHEDULE, "max_i32(0, w.tiles - keys_begin(p, n, m, w.row0) / BN)",
-       "max_i32(0, w.tiles + 1 - keys_begin(p, n, m, w.row0) / BN)", run(UNSEEN), run(WINDOW))
 mutant("window-slice-skipped", "a slice of which the warp's first row sees some is left out",
        FWD, "hidden = keys_begin(p, queries(p, w), keys(p, w), row0);",
        "hidden = keys_begin(p, queries(p, w), keys(p, w), row0 + WARP_ROWS);", run(WINDOW, SLICES))
@@ -120,12 +117,8 @@ mutant("bias-of-next-key", "the second of two biases is read for both keys",
        MMA_SCORES, "two & 0xff : two & 0xffff)", "two >> 8 : two >> 16)", run(BIAS), run(BOOL))
 mutant("bias-pairs-unaligned", "two biases are read at once wherever they lie",
        MMA_SCORES, "return p.bias_stride[3] == 1 && (", "return p.bias_stride[3] == 1 || (", run(BIAS_ODD))
-mutant("bias-pairs-beyond", "and also behind the last key",
-       MMA_SCORES, "BIAS && key0 + SLICE <= p.Sk && ", "BIAS && ", run("hq1sq33sk34d16:bias=fp32"))
 mutant("bias-of-lost-row", "rows behind the last read a bias that is not there",
        SCORES, "min_i32(row, p.Sq - 1)", "row", run(BIAS, TALL))
-mutant("bias-of-lost-key", "keys behind the last read a bias that is not there",
-       SCORES, "min_i32(key, p.Sk - 1) * p.bias_stride[3]", "key * p.bias_stride[3]", run("hq1sq32sk33d16:bias=bf16"))
 mutant("bias-of-head", "all heads have the bias of the first",
        SCORES, "b * p.bias_stride[0] + h * p.bias_stride[1]", "b * p.bias_stride[0]", run(BIAS))
 mutant("bias-of-batch", "all sequences have the bias of the first",
@@ -134,7 +127,7 @@ mutant("bias-as-half", "bf16 is read as fp16",
        SCORES, "BIAS == 2 ? float_from_bits(bits << 16) : half", "BIAS == 5 ? float_from_bits(bits << 16) : half",
        run(BIAS_ODD))
 mutant("bias-hides-unnoticed", "a row whose keys were all hidden has weights that are no numbers",
-       SOFTMAX, "warp_any(none || ", "warp_any(", run("hq4sq32sk192d16:bias=bool/hij"), run("hq4sq32sk192d16:bias=bool"))
+       SOFTMAX, "warp_any(none || ", "warp_any(", run("hq4sq32sk192d16:bias=bool"))
 mutant("bias-of-half-a-row", "only the lane's second row is asked whether it has a reference",
        SOFTMAX, "rows.reference[m][0] == MINUS_INFINITY || rows", "rows", run("hq4sq32sk192d16:bias=bool"))
 mutant("bool-inverted", "zeros let keys through",
@@ -165,12 +158,8 @@ mutant("ragged-tiles-overlap", "the tiles of sequences are numbered without room
        SEQUENCE, "/ rows + middle <= tile)", "/ rows <= tile)", run(RAGGED))
 mutant("ragged-first-tile", "row tiles are counted from the first of all sequences",
        SCHEDULE, "w.row0 -= (w.s.first_query / BM + w.b) * BM;", "w.row0 -= w.b * BM;", run(RAGGED))
-mutant("ragged-empty-tile", "tiles without rows are computed",
-       SCHEDULE, "(w.row0 >= 0 && w.row0 < w.s.queries)", "true", run(RAGGED, SPLIT2), run(RAGGED))
 mutant("ragged-tile-missing", "a sequence's last tile of few rows is taken for none",
        SCHEDULE, "w.row0 < w.s.queries)", "w.row0 + BM / 2 < w.s.queries)", run(RAGGED))
-mutant("ragged-heads-of-batch", "sections count the heads of all sequences",
-       SCHEDULE, "return RAGGED_Q ? p.Hq : p.B * p.Hq;", "return p.B * p.Hq;", run(RAGGED_CAUSAL))
 mutant("ragged-end-of-first", "a sequence ends where the first does",
        SEQUENCE, "sequence_start(p.cu_q, b + 1, p.total_q)", "sequence_start(p.cu_q, 1, p.total_q)", run(RAGGED))
 
@@ -180,13 +169,6 @@ mutant("page-of-neighbour", "a page that is the sequence's next one",
        "b * p.table_stride + min_i32((key >> p.page_shift) + 1, (p.Sk - 1) >> p.page_shift)", run(PAGED))
 mutant("page-of-sequence", "all sequences have the pages of the first",
        SEQUENCE, "b * p.table_stride + (min", "0 * p.table_stride + (min", run(PAGED))
-mutant("page-not-clamped", "a table's entries are taken as they are, behind the last key too",
-       SEQUENCE, "clamp_i32((int)load_global_32(reinterpret_cast<const char *>(p.block_table) + 4 * at), 0, p.n_pages - 1)",
-       "(int)load_global_32(reinterpret_cast<const char *>(p.block_table) + 4 * at)",
-       run("b2hq1sq32sk90d16:page=8:lens", "fwd_mma:bm=32,bn=16,warps=2,stages=2,qreg=0,slice=16,weave=0,kgroups=1,splits=1,ctas=1"))
-mutant("page-column-beyond", "the table is read behind its last column",
-       SEQUENCE, "(min_i32(key, p.Sk - 1) >> p.page_shift)", "(key >> p.page_shift)",
-       run("hq1sq32sk9d16:page=8", "fwd_mma:bm=32,bn=128,warps=2,stages=2,qreg=0,slice=128,weave=0,kgroups=1,splits=1,ctas=1"))
 mutant("page-slot-of-tile", "slots of a page are counted from the tile's first key",
        SMEM, "((key0 + row) & (slots - 1))", "(row & (slots - 1))", run(PAGED))
 mutant("page-of-tile", "a tile has one page",

@@ -4,7 +4,7 @@ import typing
 
 
 class Run(typing.NamedTuple):
-    """A call of `fl4 check`."""
+    """A call of `fl4 check`, or of kv_run: then the variant is the kernel's name, and the problem the case's fields."""
 
     problem: str
     variant: str

@@ -11,6 +11,7 @@ import tempfile
 from .edit import EditError, copy_kernels, edit
 
 TIMEOUT = 300
+BESIDE = ("merge_states", "kv_append")  # kernels that kv_run runs, which is where the fl4 command is
 Seen = collections.namedtuple("Seen", "verdict text")  # verdict: passed, killed or error
 
 
@@ -31,7 +32,7 @@ def judge(code, out, err, counts):
         return Seen("killed", "bank conflicts at " + "; ".join(found)) if found else Seen("passed", "")
     lines = [line.strip() for line in (out + err).splitlines()]
     if code == 1:
-        reasons = [line for line in lines if re.match(r"NaN or inf|max error|LSE error|canaries:|a second run", line)]
+        reasons = [line for line in lines if re.match(r"NaN or inf|max error|LSE error|canaries:|a second run|wrong:", line)]
         return Seen("killed", "; ".join(reasons)) if reasons else Seen("error", "mismatch without a reason: " + out)
     if code == 4:
         # Only a violation names the thread, or a ticket; anything else, such as a compiler's complaint, is no kill.
@@ -42,14 +43,19 @@ def judge(code, out, err, counts):
     return Seen("error", f"exit {code}: " + (" / ".join(lines[-12:]) or "no output"))
 
 
+def arguments(command, r):
+    if r.variant in BESIDE:
+        return [str(pathlib.Path(command).with_name("kv_run")), r.variant, *r.problem.split()]
+    return [command, "check", "--device", r.device, "--problem", r.problem, "--variant", r.variant, "--inputs", r.inputs]
+
+
 def execute(command, folder, r, seed):
     """The run `r` with the kernels in `folder`."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("FLASHL4_", "FL4_EMU_"))}
     env.update(FLASHL4_KERNEL_DIR=str(folder), FL4_EMU_MODE=r.mode, FL4_EMU_SEED=str(seed), OMP_NUM_THREADS="1")
     if r.counts:
         env["FL4_EMU_COUNTS"] = "1"
-    args = [command, "check", "--device", r.device, "--problem", r.problem, "--variant", r.variant, "--inputs", r.inputs]
-    with subprocess.Popen(args, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    with subprocess.Popen(arguments(command, r), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           errors="replace", start_new_session=True) as process:
         try:
             out, err = process.communicate(timeout=TIMEOUT)
