@@ -17,6 +17,7 @@
 #include "wgmma_schedule.cuh"
 #include "wgmma_mender.cuh"
 #include "wgmma_softmax.cuh"
+#include "wgmma_merge.cuh"
 #include "wgmma_epilogue.cuh"
 
 FL4_WGMMA(FL4_BN)
@@ -97,11 +98,11 @@ FL4_DEV void produce(const fl4_fwd_tma_params &p, const Pipeline &pipe)
 {
   Place k = {0, 0}, v = {0, 0}, bias = {0, 0};
   RowTile before = {};
-  int number = block_index(), mended = 0;
+  int number = first_number(), mended = 0;
   if (!TELLS_FIRST && number >= row_tiles(p.fwd)) return;
   RowTile t = TELLS_FIRST ? row_tile_from(p.fwd, number) : row_tile(p.fwd, number);
   if (TELLS_FIRST) tell_tile(p.fwd, pipe, t, 0);
-  for (int n = 0; t.key_tiles > 0; n++) {
+  for (int n = 0; t.key_tiles > 0 && !is_empty(t); n++) {
     const int last = t.key_tiles - 1;
     if (QBUF > 1) load_queries(p, pipe, t, n);
     load_keys(p, pipe, k, t, last * BN);
@@ -118,7 +119,7 @@ FL4_DEV void produce(const fl4_fwd_tma_params &p, const Pipeline &pipe)
     t = row_tile_from(p.fwd, number);
     tell_tile(p.fwd, pipe, t, n + TELLS_FIRST);
   }
-  if (!TELLS_FIRST || before.key_tiles > 0) load_values(p, pipe, v, before, first_tile(before) * BN, mended);
+  if ((!TELLS_FIRST && SPLITS == 1) || before.key_tiles > 0) load_values(p, pipe, v, before, first_tile(before) * BN, mended);
   if (MENDS && wait_for_mender(p.fwd, pipe, mended)) tell_mender(pipe, NOTHING_MORE, 0);
 }
 
@@ -143,6 +144,12 @@ FL4_DEV void multiply_weights_values(float (&o)[D / 2], const Weights &w, u32 v)
   wgmma_commit();
 }
 
+// The end of a block's only row tile, or of its last.
+FL4_DEV void finish_all(Rows &rows, const RowTile &t, int row, const fl4_fwd_params &p)
+{
+  if (merge_splits(rows, p)) finish(rows, t, row, p);
+}
+
 FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int group)
 {
   const fl4_fwd_params &p = params.fwd;
@@ -151,13 +158,19 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   const int my_turn = 1 + group, next_turn = 1 + (group + 1) % GROUPS;
   const int warp_row = group * GROUP_ROWS + thread_index() % 128 / 32 * 16, lane_row = warp_row + lane() / 4;
   RowTile t = {};
-  if (TELLS_FIRST ? !hear_tile(p, pipe, t, 0) : block_index() >= row_tiles(p)) return;
+  if (TELLS_FIRST ? !hear_tile(p, pipe, t, 0) : first_number() >= row_tiles(p)) return;
+  Rows rows;
+  if (SPLITS > 1 && !TELLS_FIRST) t = row_tile(p, first_number());
+  if (is_empty(t)) {
+    clear(rows);
+    finish_all(rows, t, t.row0 + lane_row, p);
+    return;
+  }
   if (PINGPONG && group == GROUPS - 1) named_barrier_arrive(1, 256); // the first turn is group 0's
 
-  Rows rows;
   Scores s;
   Weights weights;
-  if (!TELLS_FIRST) t = row_tile(p, block_index());
+  if (SPLITS == 1 && !TELLS_FIRST) t = row_tile(p, first_number());
   int n = 0;                  // row tiles done
   int tile = t.key_tiles - 1; // key tile whose scores are there
   OpenTiles open = open_tiles(p, t, group);
@@ -224,7 +237,7 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   if (PINGPONG && group < GROUPS - 1) named_barrier_arrive(next_turn, 256); // nobody comes after the last one
   wgmma_wait<0>();
   wgmma_arrived(rows.o);
-  finish(rows, t, t.row0 + lane_row, p);
+  finish_all(rows, t, t.row0 + lane_row, p);
 }
 
 FL4_KERNEL(fl4_fwd_wgmma, THREADS, 1)(FL4_PARAM fl4_fwd_tma_params p)

@@ -26,11 +26,15 @@
 #define FL4_SCHED 1  // row tiles of a block: 0 one, 1 every n-th, 2 whichever is next when it is ready
 #endif
 
+#ifndef FL4_SPLITS
+#define FL4_SPLITS 1  // blocks that share the keys of a row tile; several have one tile each
+#endif
+
 // Not in a debug build: groups that have given up waiting at different places would wait for each other's turns.
 constexpr bool PINGPONG = FL4_PINGPONG && FL4_GROUPS > 1 && !FL4_DEBUG;
 constexpr int GROUPS = FL4_GROUPS, BN = FL4_BN, STAGES = FL4_STAGES, QBUF = FL4_QBUF;
-constexpr int SCHED = FL4_SCHED;
 enum { ONE_TILE, IN_TURN, BY_TICKET };
+constexpr int SPLITS = FL4_SPLITS, SCHED = SPLITS > 1 ? ONE_TILE : FL4_SCHED;
 
 // A group of threads more than those that compute is the producer, which copies. Registers are dealt out anew at
 // the start: it needs few.
@@ -68,6 +72,7 @@ static_assert(BN % 16 == 0 && BN >= 16 && BN <= 256, "FL4_BN: multiple of 16 up 
 static_assert(STAGES >= 2 && STAGES <= 8, "FL4_STAGES: 2 to 8");
 static_assert(QBUF >= 1 && QBUF <= 2, "FL4_QBUF: 1 or 2");
 static_assert(FL4_SCHED >= 0 && FL4_SCHED <= 2, "FL4_SCHED: 0 to 2");
+static_assert(SPLITS >= 1 && SPLITS <= 64, "FL4_SPLITS: 1 to 64");
 static_assert(FL4_ALIGNED, "FL4_ALIGNED: the copy engine takes rows that start at multiples of 16 bytes");
 #ifdef FL4_EXPECT_SMEM  // the tests': what the host computes for the same variant
 static_assert(SMEM_BYTES == FL4_EXPECT_SMEM, "FL4_EXPECT_SMEM: the host's size of the shared memory is another");

@@ -15,7 +15,7 @@
 #include "wgmma_config.cuh"
 
 // Row tiles that the producer has told of, and what it tells of each.
-constexpr bool TOLD_MORE = LENGTHS || WINDOW;
+constexpr bool TOLD_MORE = LENGTHS || WINDOW;  // and splits, which have one row tile, where lengths have it told
 constexpr int TOLD = 2, TOLD_BYTES = TOLD_MORE ? 32 : 16;
 
 // Behind the last key of a sequence may lie anything, NaN too, where it is not the end of the tensor: such values become 0

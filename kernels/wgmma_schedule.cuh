@@ -10,6 +10,8 @@
 // blocks; or the next one that nobody has, for which blocks draw tickets from a counter in the workspace. Each
 // block draws until there is none left, so the draws of a launch are as many as tiles: the counter wraps there and is
 // 0 again for the next launch.
+//
+// Where row tiles are few, several blocks share the keys of each: SPLITS neighbours. They have one row tile.
 #ifndef WGMMA_SCHEDULE_CUH
 #define WGMMA_SCHEDULE_CUH
 
@@ -20,11 +22,13 @@ struct RowTile {
   int b, h, h_kv;  // batch, query head, key/value head
   int row0;        // first query row
   int key_tiles;   // those before this one have all keys that its rows see; 0: there is no such row tile
-  int first_tile;  // those from this one on; with a window it may not be 0
+  int first_tile;  // those from this one on; with a window it may not be 0. Of a split both are of its share, which may be none
   Sequence s;      // with lengths
 };
 
-FL4_DEV int first_tile(const RowTile &t) { return WINDOW ? t.first_tile : 0; }
+FL4_DEV int first_tile(const RowTile &t) { return WINDOW || SPLITS > 1 ? t.first_tile : 0; }
+FL4_DEV bool is_empty(const RowTile &t) { return SPLITS > 1 && t.first_tile >= t.key_tiles; }
+FL4_DEV int first_number() { return block_index() / SPLITS; }
 FL4_DEV int queries(const fl4_fwd_params &p, const RowTile &t) { return RAGGED_Q ? t.s.queries : p.Sq; }
 FL4_DEV int keys(const fl4_fwd_params &p, const RowTile &t) { return LENGTHS ? t.s.keys : p.Sk; }
 FL4_DEV int diagonal(const fl4_fwd_params &p, const RowTile &t, int row) { return row + (keys(p, t) - queries(p, t)); }
@@ -70,6 +74,11 @@ FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
   }
   t.key_tiles = max_i32(1, (keys_seen(p, t, t.row0 + BM - 1) + BN - 1) / BN);
   t.first_tile = min_i32(first_seen(p, t, t.row0) / BN, t.key_tiles - 1);
+  if (SPLITS > 1) {  // rounded up, so that the first has a share, which is told from no row tile
+    const int split = block_index() % SPLITS, all = t.key_tiles - t.first_tile, first = t.first_tile;
+    t.first_tile = first + (all * split + SPLITS - 1) / SPLITS;
+    t.key_tiles = first + (all * (split + 1) + SPLITS - 1) / SPLITS;
+  }
   return t;
 }
 

@@ -5,7 +5,7 @@
  */
 #include "families.h"
 
-enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, N_PARAMS };
+enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, SPLITS, N_PARAMS };
 enum { ONE_TILE, IN_TURN, BY_TICKET }; /* values of SCHED */
 
 enum { FEATURES = FL4__ALL_FEATURES }; /* that the kernel knows */
@@ -17,6 +17,11 @@ static const fl4__param params[N_PARAMS] = {
     [QBUF] = {"qbuf", "query tiles in shared memory at a time", 2, {1, 2}, false},
     [PINGPONG] = {"pingpong", "1: the groups take turns at the matrix pipe", 2, {0, 1}, true},
     [SCHED] = {"sched", "row tiles of a block: 0 one, 1 every n-th, 2 whichever is next", 3, {0, 1, 2}, true},
+    [SPLITS] = {"splits",
+                "blocks that share the keys of a row tile; several have one tile each",
+                10,
+                {1, 2, 3, 4, 6, 8, 12, 16, 24, 32},
+                false},
 };
 
 enum {
@@ -82,9 +87,15 @@ static int64_t tiles_of(const fl4__problem *p, int groups)
   return grid_heads(p) * row_tiles(p, groups);
 }
 
+/* What a warp leaves for the one that puts its rows together: 16 rows of fp32, references and sums. */
+static int partial_bytes(const fl4__problem *p)
+{
+  return (int)(p->D / 8 + 1) * 32 * 16;
+}
+
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
-  const int groups = v->value[GROUPS];
+  const int groups = v->value[GROUPS], splits = v->value[SPLITS];
   if (p->features & ~FEATURES)
     return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
   if (p->dtype == FL4_DTYPE_FP32)
@@ -97,7 +108,9 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
   if (smem > device->smem_per_block)
     return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
   if (need > may) return fl4__because(why, "needs about %d registers a thread, may have %d", need, may);
-  if (grid_heads(p) > INT32_MAX / fl4__max64(1, row_tiles(p, groups))) return "more than 2^31 row tiles";
+  if (grid_heads(p) > INT32_MAX / splits / fl4__max64(1, row_tiles(p, groups))) return "more than 2^31 blocks";
+  if (splits > 1 && tiles_of(p, groups) * groups * 4 > FL4_TICKET_BYTES / 4)
+    return fl4__because(why, "splits=%d for more than %d warps with rows", splits, FL4_TICKET_BYTES / 4);
   return NULL;
 }
 
@@ -150,11 +163,34 @@ static const choice small_grid[] = {
     {256, EITHER, INT64_MAX, {1, 64, 2, 1, 0}},
 };
 
-/* Where scores need registers, page numbers must be looked up for each tile, or a window makes all row tiles short. */
-static const choice for_features[] = {
+/*
+ * Where scores need registers, page numbers must be looked up for each tile, a window makes all row tiles short, or blocks of more
+ * rows would be so few that multiprocessors have none.
+ */
+static const choice two_groups[] = {
     {128, EITHER, INT64_MAX, {2, 128, 2, 2, 1}},
     {256, EITHER, INT64_MAX, {2, 64, 2, 1, 1}},
 };
+
+enum { SPLIT_KEYS = 512 }; /* with fewer, to put parts together takes longer than their keys */
+
+/* Keys that a row tile sees at most. */
+static int64_t keys_of_tile(const fl4__problem *p, int rows)
+{
+  const bool bounded = p->features & FL4__FEATURE_WINDOW && p->window_left != FL4_NO_WINDOW;
+  return bounded ? fl4__min64(p->Sk, p->window_left + rows) : p->Sk;
+}
+
+/* As many blocks for a row tile as fill the machine, if each has keys enough. */
+static int splits_of(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  const int64_t tiles = fl4__max64(1, tiles_of(p, v->value[GROUPS]));
+  const int64_t most = fl4__min64(device->multiprocessors / tiles,
+                                  keys_of_tile(p, v->value[GROUPS] * GROUP_ROWS) / SPLIT_KEYS);
+  int i = 0;
+  while (i + 1 < params[SPLITS].n_values && params[SPLITS].values[i + 1] <= most) i++;
+  return params[SPLITS].values[i];
+}
 
 static bool holds(const choice *c, const fl4__problem *p)
 {
@@ -167,13 +203,15 @@ static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info
     LABORIOUS = FL4__FEATURE_SOFTCAP | FL4__FEATURE_ALIBI | FL4__FEATURE_BIAS | FL4__FEATURE_PAGED | FL4__FEATURE_WINDOW
   };
   enum { UNEQUAL = FL4__FEATURE_RAGGED_Q | FL4__FEATURE_RAGGED_K | FL4__FEATURE_USED_K };
-  const choice *c = p->features & LABORIOUS ? for_features : choices;
+  const choice *c = p->features & LABORIOUS || tiles_of(p, 2) <= device->multiprocessors ? two_groups : choices;
   if (tiles_of(p, 1) <= device->multiprocessors) c = small_grid;
   while (!holds(c, p)) c++;
   for (int i = 0; i < SCHED; i++) v->value[i] = c->values[i];
   /* Row tiles are as long as each other without a mask; with one, whoever is done takes the next. */
   v->value[SCHED] = p->mask == FL4_MASK_CAUSAL || p->features & UNEQUAL ? BY_TICKET : IN_TURN;
   if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors) v->value[SCHED] = ONE_TILE, v->value[QBUF] = 1;
+  v->value[SPLITS] = splits_of(v, p, device);
+  if (v->value[SPLITS] > 1) v->value[SCHED] = ONE_TILE;
   if (smem_bytes(v, p) > device->smem_per_block) v->value[QBUF] = 1; /* biases of 4 bytes take what is left */
 }
 
@@ -195,8 +233,8 @@ static int rows_of_copy(const fl4__variant *v, const fl4__problem *p)
 
 static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, fl4__geometry *g)
 {
-  const int groups = v->value[GROUPS], sched = v->value[SCHED];
-  g->blocks = tiles_of(p, groups);
+  const int groups = v->value[GROUPS], splits = v->value[SPLITS], sched = splits > 1 ? ONE_TILE : v->value[SCHED];
+  g->blocks = tiles_of(p, groups) * splits;
   if (sched != ONE_TILE) g->blocks = fl4__min64(g->blocks, device->multiprocessors);
   g->threads = 128 * (groups + 1);
   g->smem_bytes = smem_bytes(v, p);
@@ -204,18 +242,21 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   g->section_heads = section_heads(p);
   g->tma_rows[0] = GROUP_ROWS, g->tma_rows[1] = g->tma_rows[2] = rows_of_copy(v, p);
   g->workspace_bytes = sched == BY_TICKET ? FL4_TICKET_BYTES : 0;
+  if (splits > 1)
+    g->workspace_bytes = FL4_TICKET_BYTES + (size_t)(g->blocks * groups * 4) * (size_t)partial_bytes(p);
 }
 
 /*
  * - A block with one row tile has one query tile and takes no second one, however tiles are dealt out.
  *   Its ring is never refilled if it holds all key tiles: the smallest such ring is any of them.
  * - One group has nobody to take turns with.
+ * - Blocks that share keys have one row tile.
  * None of these needs more than what it stands for.
  */
 static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   if (v->value[GROUPS] == 1) v->value[PINGPONG] = 0;
-  if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors) v->value[SCHED] = ONE_TILE;
+  if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors || v->value[SPLITS] > 1) v->value[SCHED] = ONE_TILE;
   if (v->value[SCHED] != ONE_TILE) return;
   v->value[QBUF] = 1;
   v->value[STAGES] = fl4__least(&params[STAGES], v->value[STAGES], fl4__ceil_div(p->Sk, v->value[BN]));

@@ -10,6 +10,7 @@ static const char *const wgmma_variants[] = {
     "fwd_wgmma:groups=1,bn=64,stages=2,qbuf=1,pingpong=0,sched=0",
     "fwd_wgmma:groups=2,bn=48,stages=2,qbuf=2,pingpong=1,sched=2",
     "fwd_wgmma:groups=2,bn=80,stages=3,qbuf=1,pingpong=1,sched=1",
+    "fwd_wgmma:groups=2,bn=48,stages=2,qbuf=1,pingpong=1,sched=0,splits=3",
 };
 enum { N_WGMMA = sizeof wgmma_variants / sizeof *wgmma_variants };
 
