@@ -11,6 +11,9 @@
 // Of a warp: 16 bytes of a lane lie beside the next lane's.
 constexpr int PARTIAL_PIECES = 1 + D / 8, PARTIAL_BYTES = PARTIAL_PIECES * 32 * 16;
 
+// Parts that are on their way together, as registers allow.
+constexpr int AT_ONCE = GROUPS == 1 && D <= 128 ? 2 : 1;
+
 FL4_DEV char *piece_of(char *partial, int piece) { return partial + (piece * 32 + lane()) * 16; }
 
 // A lane keeps its own part of the sums: rows have the same reference in all of their lanes.
@@ -64,7 +67,7 @@ FL4_DEV bool merge_splits(Rows &rows, const fl4_fwd_params &p)
   if (!warp_any(last)) return false;
   warp_barrier();
   clear(rows);
-#pragma unroll 2  // so that two parts are on their way together
+#pragma unroll AT_ONCE
   for (int split = 0; split < SPLITS; split++) merge_partial(rows, parts + split * PARTIAL_BYTES);
   return true;
 }
