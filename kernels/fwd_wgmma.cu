@@ -29,12 +29,13 @@ FL4_WGMMA(FL4_D)
 
 FL4_DEV void load_queries(const fl4_fwd_tma_params &p, const Pipeline &pipe, const RowTile &t, int n)
 {
-  const int first = (RAGGED_Q ? t.s.first_query : 0) + t.row0;
+  const int first = (RAGGED_Q ? t.s.first_query : 0) + t.row0 / PACK;
   for (int group = 0; group < GROUPS; group++) {
     const int slot = n % QBUF * GROUPS + group;
     if (!wait_for(p.fwd, pipe.q_empty, slot, n / QBUF + 1)) return;
-    load_pages(pipe.q + slot * Q_BYTES, pipe.q_full + 8 * slot, &p.q, Q_BYTES, first + group * GROUP_ROWS, t.h,
-               RAGGED_Q ? 0 : t.b);
+    const int query = first + group * (GROUP_ROWS / PACK);
+    load_pages(pipe.q + slot * Q_BYTES, pipe.q_full + 8 * slot, &p.q, Q_BYTES, PACK > 1 ? t.h : query,
+               PACK > 1 ? query : t.h, RAGGED_Q ? 0 : t.b); // packed, the map has heads where rows are else
   }
 }
 
@@ -194,7 +195,7 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     if (last) release(pipe.q_empty, n % QBUF * GROUPS + group);
     const bool k_here = is_over(pipe.k_full, k), v_here = is_over(pipe.v_full, v);
 
-    bool few = p.Sq <= GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
+    bool few = p.Sq * PACK <= GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
     score(s, params, pipe, bias, t, slope, t.row0 + lane_row, tile * BN);
     if (!open.has(tile)) {
       mask_scores(s, p, t, t.row0 + lane_row, tile * BN);

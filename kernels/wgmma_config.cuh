@@ -30,11 +30,15 @@
 #define FL4_SPLITS 1  // blocks that share the keys of a row tile; several have one tile each
 #endif
 
+#ifndef FL4_PACK
+#define FL4_PACK 1  // query heads of a key head whose rows lie side by side in a row tile
+#endif
+
 // Not in a debug build: groups that have given up waiting at different places would wait for each other's turns.
 constexpr bool PINGPONG = FL4_PINGPONG && FL4_GROUPS > 1 && !FL4_DEBUG;
 constexpr int GROUPS = FL4_GROUPS, BN = FL4_BN, STAGES = FL4_STAGES, QBUF = FL4_QBUF;
 enum { ONE_TILE, IN_TURN, BY_TICKET };
-constexpr int SPLITS = FL4_SPLITS, SCHED = SPLITS > 1 ? ONE_TILE : FL4_SCHED;
+constexpr int PACK = FL4_PACK, SPLITS = FL4_SPLITS, SCHED = SPLITS > 1 ? ONE_TILE : FL4_SCHED;
 
 // A group of threads more than those that compute is the producer, which copies. Registers are dealt out anew at
 // the start: it needs few.
@@ -72,6 +76,8 @@ static_assert(BN % 16 == 0 && BN >= 16 && BN <= 256, "FL4_BN: multiple of 16 up 
 static_assert(STAGES >= 2 && STAGES <= 8, "FL4_STAGES: 2 to 8");
 static_assert(QBUF >= 1 && QBUF <= 2, "FL4_QBUF: 1 or 2");
 static_assert(FL4_SCHED >= 0 && FL4_SCHED <= 2, "FL4_SCHED: 0 to 2");
+static_assert(PACK >= 1 && GROUP_ROWS % PACK == 0, "FL4_PACK: power of two up to 64");
+static_assert(PACK == 1 || !(ALIBI || BIAS || RAGGED_Q), "FL4_PACK: rows of several heads have neither slopes, biases nor ragged queries");
 static_assert(SPLITS >= 1 && SPLITS <= 64, "FL4_SPLITS: 1 to 64");
 static_assert(FL4_ALIGNED, "FL4_ALIGNED: the copy engine takes rows that start at multiples of 16 bytes");
 #ifdef FL4_EXPECT_SMEM  // the tests': what the host computes for the same variant

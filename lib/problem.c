@@ -362,20 +362,6 @@ void fl4__tensor_sizes(int32_t features, const fl4_fwd_params *p, int64_t q[3], 
   if (features & FL4__FEATURE_PAGED) kv[0] = p->n_pages, kv[2] = INT64_C(1) << p->page_shift;
 }
 
-bool fl4__bias_as_tensor(const fl4_fwd_params *p, int type, fl4__bias_tensor *tensor)
-{
-  const int64_t bytes = fl4__bias_size(type), n[3] = {p->B, p->Hq, p->Sq};
-  if (!p->bias || p->bias_stride[3] != 1 || p->bias % 16 || p->Sk * bytes % 2) return false;
-  tensor->columns = p->Sk * bytes / 2;
-  for (int i = 0; i < 3; i++) {
-    const fl4_i64 stride = p->bias_stride[i];
-    if (stride % (16 / bytes) || stride >= (INT64_C(1) << 40) / bytes) return false;
-    tensor->size[i] = stride ? n[i] : 1;
-    tensor->stride[i] = stride * bytes / 2;
-  }
-  return true;
-}
-
 const int64_t *fl4__page_strides(int page_size, int64_t Hkv, int64_t D, const int64_t given[3], int64_t of_pages[3])
 {
   if (!page_size || given[0] || given[1] || given[2]) return given;

@@ -121,17 +121,6 @@ const char *fl4__dtype_name(int dtype); /* "fp16" */
 int fl4__dtype_size(int dtype);         /* bytes of an element */
 int fl4__bias_size(int type);           /* bytes of an element, by fl4_bias_type */
 
-/*
- * A bias as a tensor of 16-bit columns, which is what a copy engine takes: [batch, head, row], with one of each dimension that
- * is broadcast; strides in units of 16 bits. False if there is none, or its rows do not begin at multiples of 16 bytes.
- */
-typedef struct fl4__bias_tensor {
-  int64_t columns, size[3];
-  fl4_i64 stride[3];
-} fl4__bias_tensor;
-
-bool fl4__bias_as_tensor(const fl4_fwd_params *params, int type, fl4__bias_tensor *tensor);
-
 static inline int64_t fl4__min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t fl4__max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t fl4__ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

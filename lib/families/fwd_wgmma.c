@@ -5,7 +5,7 @@
  */
 #include "families.h"
 
-enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, SPLITS, N_PARAMS };
+enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, SPLITS, PACK, N_PARAMS };
 enum { ONE_TILE, IN_TURN, BY_TICKET }; /* values of SCHED */
 
 enum { FEATURES = FL4__ALL_FEATURES }; /* that the kernel knows */
@@ -22,6 +22,11 @@ static const fl4__param params[N_PARAMS] = {
                 10,
                 {1, 2, 3, 4, 6, 8, 12, 16, 24, 32},
                 false},
+    [PACK] = {"pack",
+              "query heads of a key head whose rows lie side by side in a row tile",
+              7,
+              {1, 2, 4, 8, 16, 32, 64},
+              false},
 };
 
 enum {
@@ -71,21 +76,29 @@ static bool ragged(const fl4__problem *p)
 }
 
 /* Row tiles of a head: of ragged queries all that lengths can make (kernels/fl4_sequence.cuh). */
-static int64_t row_tiles(const fl4__problem *p, int groups)
+static int64_t row_tiles(const fl4__problem *p, int groups, int pack)
 {
   const int rows = groups * GROUP_ROWS;
-  return ragged(p) ? p->total_q / rows + p->B : fl4__ceil_div(p->Sq, rows);
+  return ragged(p) ? p->total_q / rows + p->B : fl4__ceil_div(p->Sq * pack, rows);
 }
 
-static int64_t grid_heads(const fl4__problem *p)
+/* With packed heads counted as one. */
+static int64_t grid_heads(const fl4__problem *p, int pack)
 {
-  return ragged(p) ? p->Hq : p->B * p->Hq;
+  return (ragged(p) ? p->Hq : p->B * p->Hq) / pack;
 }
 
-static int64_t tiles_of(const fl4__problem *p, int groups)
+static int64_t tiles_of(const fl4__problem *p, int groups, int pack)
 {
-  return grid_heads(p) * row_tiles(p, groups);
+  return grid_heads(p, pack) * row_tiles(p, groups, pack);
 }
+
+static int64_t tiles(const fl4__variant *v, const fl4__problem *p)
+{
+  return tiles_of(p, v->value[GROUPS], v->value[PACK]);
+}
+
+enum { UNPACKABLE = FL4__FEATURE_ALIBI | FL4__FEATURE_BIAS | FL4__FEATURE_RAGGED_Q }; /* go by query rows */
 
 /* What a warp leaves for the one that puts its rows together: 16 rows of fp32, references and sums. */
 static int partial_bytes(const fl4__problem *p)
@@ -95,7 +108,7 @@ static int partial_bytes(const fl4__problem *p)
 
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
-  const int groups = v->value[GROUPS], splits = v->value[SPLITS];
+  const int groups = v->value[GROUPS], splits = v->value[SPLITS], pack = v->value[PACK];
   if (p->features & ~FEATURES)
     return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
   if (p->dtype == FL4_DTYPE_FP32)
@@ -104,12 +117,20 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
   if (!p->aligned) return "rows are not aligned: the copy engine takes those that start at multiples of 16 bytes";
   if (p->Sk < 1 || (p->features & FL4__FEATURE_RAGGED_K && p->total_k < 1)) return "there are no keys";
   if (p->invariant) return "results must be the same in each batch: what is chosen here depends on all sizes";
+  if (p->Hq / p->Hkv % pack)
+    return fl4__because(why, "pack=%d does not divide the %lld query heads of a key head", pack,
+                        (long long)(p->Hq / p->Hkv));
+  if (pack > 1 && p->features & UNPACKABLE)
+    return fl4__because(why, "pack=%d: %s goes by rows of one head", pack,
+                        fl4__feature_beyond(p->features, ~UNPACKABLE));
+  if (p->Sq > INT32_MAX / 2 / pack) return fl4__because(why, "pack=%d: more than 2^30 rows of heads", pack);
   const int smem = smem_bytes(v, p), need = registers_needed(v, p), may = consumer_registers[groups];
   if (smem > device->smem_per_block)
     return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
   if (need > may) return fl4__because(why, "needs about %d registers a thread, may have %d", need, may);
-  if (grid_heads(p) > INT32_MAX / splits / fl4__max64(1, row_tiles(p, groups))) return "more than 2^31 blocks";
-  if (splits > 1 && tiles_of(p, groups) * groups * 4 > FL4_TICKET_BYTES / 4)
+  if (grid_heads(p, pack) > INT32_MAX / splits / fl4__max64(1, row_tiles(p, groups, pack)))
+    return "more than 2^31 blocks";
+  if (splits > 1 && tiles(v, p) * groups * 4 > FL4_TICKET_BYTES / 4)
     return fl4__because(why, "splits=%d for more than %d warps with rows", splits, FL4_TICKET_BYTES / 4);
   return NULL;
 }
@@ -184,12 +205,20 @@ static int64_t keys_of_tile(const fl4__problem *p, int rows)
 /* As many blocks for a row tile as fill the machine, if each has keys enough. */
 static int splits_of(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  const int64_t tiles = fl4__max64(1, tiles_of(p, v->value[GROUPS]));
-  const int64_t most = fl4__min64(device->multiprocessors / tiles,
+  const int64_t most = fl4__min64(device->multiprocessors / fl4__max64(1, tiles(v, p)),
                                   keys_of_tile(p, v->value[GROUPS] * GROUP_ROWS) / SPLIT_KEYS);
   int i = 0;
   while (i + 1 < params[SPLITS].n_values && params[SPLITS].values[i + 1] <= most) i++;
   return params[SPLITS].values[i];
+}
+
+/* Query heads that share keys, as many as a power of two, where that saves an eighth of the row tiles. */
+static int pack_of(const fl4__problem *p)
+{
+  const int64_t group = p->Hq / p->Hkv, most = group & -group;
+  const int pack = (int)fl4__min64(most, GROUP_ROWS);
+  if (p->features & UNPACKABLE || p->Sq > INT32_MAX / 2 / pack) return 1;
+  return 8 * tiles_of(p, 1, pack) <= 7 * tiles_of(p, 1, 1) ? pack : 1;
 }
 
 static bool holds(const choice *c, const fl4__problem *p)
@@ -203,24 +232,26 @@ static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info
     LABORIOUS = FL4__FEATURE_SOFTCAP | FL4__FEATURE_ALIBI | FL4__FEATURE_BIAS | FL4__FEATURE_PAGED | FL4__FEATURE_WINDOW
   };
   enum { UNEQUAL = FL4__FEATURE_RAGGED_Q | FL4__FEATURE_RAGGED_K | FL4__FEATURE_USED_K };
-  const choice *c = p->features & LABORIOUS || tiles_of(p, 2) <= device->multiprocessors ? two_groups : choices;
-  if (tiles_of(p, 1) <= device->multiprocessors) c = small_grid;
+  const int pack = pack_of(p);
+  const choice *c = p->features & LABORIOUS || tiles_of(p, 2, pack) <= device->multiprocessors ? two_groups : choices;
+  if (tiles_of(p, 1, pack) <= device->multiprocessors) c = small_grid;
   while (!holds(c, p)) c++;
   for (int i = 0; i < SCHED; i++) v->value[i] = c->values[i];
+  v->value[PACK] = pack;
   /* Row tiles are as long as each other without a mask; with one, whoever is done takes the next. */
   v->value[SCHED] = p->mask == FL4_MASK_CAUSAL || p->features & UNEQUAL ? BY_TICKET : IN_TURN;
-  if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors) v->value[SCHED] = ONE_TILE, v->value[QBUF] = 1;
+  if (tiles(v, p) <= device->multiprocessors) v->value[SCHED] = ONE_TILE, v->value[QBUF] = 1;
   v->value[SPLITS] = splits_of(v, p, device);
   if (v->value[SPLITS] > 1) v->value[SCHED] = ONE_TILE;
   if (smem_bytes(v, p) > device->smem_per_block) v->value[QBUF] = 1; /* biases of 4 bytes take what is left */
 }
 
 /* Query heads whose keys and values fill the L2 cache; a power of two, so that sections are alike. */
-static int section_heads(const fl4__problem *p)
+static int section_heads(const fl4__problem *p, int pack)
 {
-  const int64_t head_bytes = 2 * p->Sk * row_bytes(p->D), shared_by = p->Hq / p->Hkv;
+  const int64_t head_bytes = 2 * p->Sk * row_bytes(p->D), shared_by = p->Hq / p->Hkv / pack;
   int64_t heads = 1;
-  while (2 * heads <= grid_heads(p) && 2 * heads * head_bytes <= SECTION_BYTES * shared_by) heads *= 2;
+  while (2 * heads <= grid_heads(p, pack) && 2 * heads * head_bytes <= SECTION_BYTES * shared_by) heads *= 2;
   return p->mask == FL4_MASK_CAUSAL ? (int)heads : 1;
 }
 
@@ -234,12 +265,13 @@ static int rows_of_copy(const fl4__variant *v, const fl4__problem *p)
 static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, fl4__geometry *g)
 {
   const int groups = v->value[GROUPS], splits = v->value[SPLITS], sched = splits > 1 ? ONE_TILE : v->value[SCHED];
-  g->blocks = tiles_of(p, groups) * splits;
+  g->blocks = tiles(v, p) * splits;
   if (sched != ONE_TILE) g->blocks = fl4__min64(g->blocks, device->multiprocessors);
   g->threads = 128 * (groups + 1);
   g->smem_bytes = smem_bytes(v, p);
-  g->row_tiles = (int)row_tiles(p, groups);
-  g->section_heads = section_heads(p);
+  g->row_tiles = (int)row_tiles(p, groups, v->value[PACK]);
+  g->section_heads = section_heads(p, v->value[PACK]);
+  g->tma_heads = v->value[PACK];
   g->tma_rows[0] = GROUP_ROWS, g->tma_rows[1] = g->tma_rows[2] = rows_of_copy(v, p);
   g->workspace_bytes = sched == BY_TICKET ? FL4_TICKET_BYTES : 0;
   if (splits > 1)
@@ -256,7 +288,7 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
 static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   if (v->value[GROUPS] == 1) v->value[PINGPONG] = 0;
-  if (tiles_of(p, v->value[GROUPS]) <= device->multiprocessors || v->value[SPLITS] > 1) v->value[SCHED] = ONE_TILE;
+  if (tiles(v, p) <= device->multiprocessors || v->value[SPLITS] > 1) v->value[SCHED] = ONE_TILE;
   if (v->value[SCHED] != ONE_TILE) return;
   v->value[QBUF] = 1;
   v->value[STAGES] = fl4__least(&params[STAGES], v->value[STAGES], fl4__ceil_div(p->Sk, v->value[BN]));
