@@ -242,6 +242,50 @@ START_TEST(splits_of_fwd_wgmma)
 }
 END_TEST
 
+/* Heads are packed where that makes row tiles fewer. */
+START_TEST(packs_of_fwd_wgmma)
+{
+  static const struct {
+    const char *line;
+    int pack;
+  } cases[] = {{"b8hq32hkv8sq16sk4096d128", 4},  {"b8hq32hkv8sq64sk4096d128", 1}, {"b8hq32hkv8sq65sk4096d128", 4},
+               {"b8hq32hkv8sq4000sk4096d128", 1}, {"b8hq28hkv4sq5sk4096d128", 1},  {"b8hq12hkv2sq5sk4096d128", 2},
+               {"b8hq128hkv1sq5sk4096d128", 64}, {"b8hq32sq5sk4096d128", 1},      {"b4hq32hkv8sq300sk300d128:causal", 1},
+               {"b4hq32hkv8sq70sk300d128:causal", 4}};
+  const fl4_device_info device = h200();
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    fl4__problem p = problem_of(cases[i].line);
+    fl4__variant forced, v;
+    ck_assert_fl4(fl4__variant_parse("fwd_wgmma", &forced));
+    ck_assert_fl4(fl4__select(&forced, &p, &device, &v));
+    ck_assert_msg(fl4__variant_get(&v, "pack") == cases[i].pack, "%s: pack %d", cases[i].line, fl4__variant_get(&v, "pack"));
+    p.features = FL4__FEATURE_ALIBI;
+    ck_assert_fl4(fl4__select(&forced, &p, &device, &v));
+    ck_assert_int_eq(fl4__variant_get(&v, "pack"), 1);
+  }
+  fl4__geometry g = geometry_of("b2hq12hkv2sq50sk300d72", "fwd_wgmma:groups=2,bn=48,stages=2,qbuf=1,pingpong=1,sched=1,splits=1,pack=2");
+  ck_assert_int_eq(g.tma_heads, 2);
+  ck_assert_int_eq(g.row_tiles, 1);
+  ck_assert_int_eq(g.blocks, 2 * 6);
+}
+END_TEST
+
+START_TEST(packs_refused)
+{
+  const fl4_device_info device = h200();
+  fl4__problem p = problem_of("hq12hkv2sq50sk300d64");
+  fl4__variant forced, v;
+  ck_assert_fl4(fl4__variant_parse("fwd_wgmma:pack=4", &forced));
+  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED,
+                      "pack=4 does not divide the 6 query heads of a key head");
+  ck_assert_fl4(fl4__variant_parse("fwd_wgmma:pack=2", &forced));
+  p.features = FL4__FEATURE_ALIBI;
+  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED, "pack=2: ");
+  p.features = 0, p.Sq = INT32_MAX / 2;
+  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED, "pack=2: more than 2^30 rows of heads");
+}
+END_TEST
+
 static const struct {
   const char *line, *variant, *words;
 } refused_splits[] = {
@@ -305,6 +349,8 @@ static Suite *make_suite(void)
   tcase_add_test(c, choices_of_fwd_wgmma);
   tcase_add_test(c, others_take_what_fwd_wgmma_does_not);
   tcase_add_test(c, geometry_of_fwd_wgmma);
+  tcase_add_test(c, packs_of_fwd_wgmma);
+  tcase_add_test(c, packs_refused);
   tcase_add_test(c, splits_of_fwd_wgmma);
   tcase_add_loop_test(c, too_many_for_splits, 0, 2);
   tcase_add_test(c, sections_of_fwd_wgmma);

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mutants of fwd_wgmma: blocks that share the keys of a row tile."""
+"""Mutants of fwd_wgmma: blocks that share the keys of a row tile, heads that share row tiles."""
 from .fwd_wgmma_runs import KEYS, ROWS, run, variant
 from .table import Table
 
 MUTANTS = Table()
 mutant, section = MUTANTS.mutant, MUTANTS.section
 
-FWD, SCHEDULE, MERGE = "fwd_wgmma.cu", "wgmma_schedule.cuh", "wgmma_merge.cuh"
+FWD, SCHEDULE, MERGE, EPILOGUE = "fwd_wgmma.cu", "wgmma_schedule.cuh", "wgmma_merge.cuh", "wgmma_epilogue.cuh"
 SPLIT2, SPLIT3, PAIR2 = variant(splits=2), variant(splits=3), variant(groups=2, splits=2)
 FEW = "hq1sq64sk40d16"  # one key tile: the second block has none
 
@@ -87,3 +87,31 @@ mutant("part-not-rescaled", "a part is not brought to the new reference",
 mutant("part-of-lower-half", "both halves of a row pair are scaled as the first",
        MERGE, "rows.o[4 * i + e] * kept[e / 2] + o[e] * factor[e / 2]", "rows.o[4 * i + e] * kept[0] + o[e] * factor[0]",
        run(KEYS, SPLIT2))
+
+# Four heads of 20 queries are two row tiles, the second one partial; the last queries see more keys than the first.
+PACK4, PACK_PAIR = variant(pack=4), variant(groups=2, pack=4)
+PACKED, PACKED_CAUSAL = "hq8hkv2sq20sk100d16:lse", "b2hq8hkv2sq40sk100d16:causal:lse"
+
+section("Packed heads")
+mutant("pack-row-as-query", "rows are taken for queries where keys are masked",
+       SCHEDULE, "return row / PACK + (keys", "return row + (keys", run(PACKED_CAUSAL, PACK4))
+mutant("pack-heads-by-one", "the next packed heads begin one further",
+       SCHEDULE, "head % heads_of_batch * PACK", "head % heads_of_batch", run(PACKED, PACK4))
+mutant("pack-batch-of-heads", "batches are counted in single heads",
+       SCHEDULE, "heads_of_batch = p.Hq / PACK", "heads_of_batch = p.Hq", run(PACKED_CAUSAL, PACK4))
+mutant("pack-grid-of-heads", "as many row tiles as single heads would have",
+       SCHEDULE, "(RAGGED_Q ? p.Hq : p.B * p.Hq) / PACK", "(RAGGED_Q ? p.Hq : p.B * p.Hq)", run(PACKED, variant(pack=4, sched=1)))
+mutant("pack-queries-of-rows", "a row tile begins at the query of its first row's number",
+       FWD, "t.row0 / PACK;", "t.row0;", run(PACKED, PACK4))
+mutant("pack-group-of-rows", "the second group's queries begin 64 further",
+       FWD, "group * (GROUP_ROWS / PACK)", "group * GROUP_ROWS", run(PACKED_CAUSAL, PACK_PAIR))
+mutant("pack-coordinates", "heads and queries are the wrong way round",
+       FWD, "PACK > 1 ? t.h : query,", "PACK > 1 ? query : query,", run(PACKED, PACK4))
+mutant("pack-output-by-row", "a row is written as if it were a query",
+       EPILOGUE, "at = (row + 8 * half) / PACK", "at = (row + 8 * half)", run(PACKED, PACK4))
+mutant("pack-output-of-first", "all heads are written to the first",
+       EPILOGUE, "head = (row + 8 * half) % PACK", "head = 0", run(PACKED, PACK4))
+mutant("pack-lse-of-first", "the LSE of all heads is the first's",
+       EPILOGUE, "(at * p.lse_stride[2] + head * p.lse_stride[1])", "(at * p.lse_stride[2])", run(PACKED, PACK4))
+mutant("pack-sink-of-first", "all heads have the sink of the first",
+       EPILOGUE, "with_sink(p, t.h + head,", "with_sink(p, t.h,", run("hq8hkv2sq20sk100d16:sinks", PACK4))
