@@ -34,6 +34,7 @@ typedef struct fl4__geometry {
   int32_t section_heads;  /* see fl4_fwd_params */
   int32_t splits, split_keys, split_anchor; /* see fl4_fwd_params */
   int32_t tma_rows[3];    /* rows of q, k and v that the copy engine takes at once; 0: the kernel takes no tensor maps */
+  int32_t tma_heads;      /* heads of q whose rows these are, side by side; up to 1: one */
   size_t workspace_bytes;
 } fl4__geometry;
 

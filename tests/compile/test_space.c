@@ -159,7 +159,7 @@ static const struct {
      FL4_DTYPE_FP16, 1, 4},
     {"registers a thread, may have 255", "decode_mma:warps=1,stages=1,keys=16,rows=32", 256, 90, 0, FL4_DTYPE_FP16, 1,
      4},
-    {"more than 2^31 row tiles", WGMMA(1, 64, 2, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1 << 20, 1 << 20},
+    {"more than 2^31 blocks", WGMMA(1, 64, 2, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1 << 20, 1 << 20},
 };
 enum { N_REFUSALS = sizeof refusals / sizeof *refusals };
 

@@ -137,14 +137,16 @@ static const struct {
     {"fwd_wgmma:groups=3,bn=64,stages=2,qbuf=1,pingpong=1,sched=1", false},
     {"fwd_wgmma:groups=2,bn=80,stages=2,qbuf=2,pingpong=0,sched=1", true},
     {"fwd_wgmma:groups=4,bn=48,stages=4,qbuf=2,pingpong=1,sched=2", true},
+    {"fwd_wgmma:groups=1,bn=48,stages=2,qbuf=1,pingpong=0,sched=0,splits=4", false},
+    {"fwd_wgmma:groups=2,bn=64,stages=2,qbuf=1,pingpong=1,sched=0,splits=2", true},
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants, FIRST_HOPPER = 10 };
 
 /* Blocks draw tickets, from a workspace. */
 static bool has_tickets(const std::string &variant)
 {
-  return for_hopper(variant) ? variant.find("sched=2") != std::string::npos
-                             : variant.find("splits=1,") == std::string::npos;
+  if (for_hopper(variant)) return variant.find("sched=2") != std::string::npos || variant.find("splits") != std::string::npos;
+  return variant.find("splits=1,") == std::string::npos;
 }
 
 static std::string with_dtype(int variant, const char *line)
