@@ -240,8 +240,8 @@ mutant("values-over-keys", "the values' first slot is the keys' last",
 mutant("keys-over-queries", "the keys' first slot is the queries' last",
        CONFIG, "K_OFFSET = QBUF * GROUPS * Q_BYTES", "K_OFFSET = QBUF * (GROUPS - 1) * Q_BYTES", run(ROWS, PAIR))
 mutant("barriers-over-values", "barriers lie in the values' last slot",
-       CONFIG, "BARRIER_OFFSET = V_OFFSET + STAGES * TILE_BYTES",
-       "BARRIER_OFFSET = V_OFFSET + (STAGES - 1) * TILE_BYTES",
+       CONFIG, "BIAS_OFFSET = V_OFFSET + STAGES * TILE_BYTES",
+       "BIAS_OFFSET = V_OFFSET + (STAGES - 1) * TILE_BYTES",
        run(KEYS))
 
 section("Products of warpgroups")
@@ -330,7 +330,7 @@ mutant("turn-skips-one", "three groups: the turn goes the other way round",
 mutant("turn-of-all-groups", "a turn is a matter of three groups, not of two",
        FWD, "named_barrier(my_turn, 256);\n    wgmma", "named_barrier(my_turn, 384);\n    wgmma", run(ROWS, THREE))
 mutant("turn-of-one-group", "a turn is a matter of one group",
-       FWD, "named_barrier_arrive(next_turn, 256);\n    if (BIAS && last)", "named_barrier_arrive(next_turn, 128);\n    if (BIAS && last)",
+       FWD, "named_barrier_arrive(next_turn, 256);\n    wgmma_wait", "named_barrier_arrive(next_turn, 128);\n    wgmma_wait",
        run(ROWS, PAIR))
 mutant("turn-never-begins", "nobody gives the first turn",
        FWD, "  if (PINGPONG && group == GROUPS - 1) named_barrier_arrive(1, 256);", "  ", run(ROWS, PAIR))

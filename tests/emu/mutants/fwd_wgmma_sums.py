@@ -9,7 +9,7 @@ MUTANTS = Table()
 mutant, section = MUTANTS.mutant, MUTANTS.section
 
 FWD, SCHEDULE, SOFTMAX, EPILOGUE = "fwd_wgmma.cu", "wgmma_schedule.cuh", "wgmma_softmax.cuh", "wgmma_epilogue.cuh"
-CONFIG, COMMON, SCORES = "wgmma_config.cuh", "fl4_common.cuh", "wgmma_scores.cuh"
+CONFIG, COMMON = "wgmma_config.cuh", "fl4_common.cuh"
 
 OPEN = "open.end = keys_seen(p, t, row) / BN;"
 RENEWED = "    renew(rows, weights, sums, s, score_scale(p),"
@@ -239,15 +239,15 @@ mutant("rows-swapped", "rows 8 to 15 are written with the output of rows 0 to 7"
 mutant("columns-not-gathered", "each lane writes its own scattered columns as neighbours",
        EPILOGUE, "      transpose(x);\n", "", run("hq1sq64sk100d32"))
 mutant("transpose-odd-lanes", "the first exchange goes the wrong way round",
-       SCORES, "bool odd = lane() % 2,", "bool odd = !(lane() % 2),", run("hq1sq64sk100d32"))
+       EPILOGUE, "bool odd = lane() % 2,", "bool odd = !(lane() % 2),", run("hq1sq64sk100d32"))
 mutant("transpose-upper-lanes", "the second exchange goes the wrong way round",
-       SCORES, "upper = lane() / 2 % 2;", "upper = lane() % 2;", run("hq1sq64sk100d32"))
+       EPILOGUE, "upper = lane() / 2 % 2;", "upper = lane() % 2;", run("hq1sq64sk100d32"))
 mutant("transpose-with-neighbour", "both exchanges are with the same neighbour",
-       SCORES, "upper ? x[i] : x[i + 2], 2)", "upper ? x[i] : x[i + 2], 1)", run("hq1sq64sk100d32"))
+       EPILOGUE, "upper ? x[i] : x[i + 2], 2)", "upper ? x[i] : x[i + 2], 1)", run("hq1sq64sk100d32"))
 mutant("transpose-with-other-row", "the second exchange is with a lane of another row",
-       SCORES, "upper ? x[i] : x[i + 2], 2)", "upper ? x[i] : x[i + 2], 4)", run("hq1sq64sk100d32"))
+       EPILOGUE, "upper ? x[i] : x[i + 2], 2)", "upper ? x[i] : x[i + 2], 4)", run("hq1sq64sk100d32"))
 mutant("transpose-of-first-pair", "half of the first exchange is left out",
-       SCORES, "for (int i = 0; i < 4; i += 2)", "for (int i = 0; i < 2; i += 2)", run("hq1sq64sk100d32"))
+       EPILOGUE, "for (int i = 0; i < 4; i += 2)", "for (int i = 0; i < 2; i += 2)", run("hq1sq64sk100d32"))
 mutant("chunks-one-behind", "each lane writes the chunk of the lane before",
        EPILOGUE, "chunk = first + lane() % 4", "chunk = first + (lane() + 1) % 4", run("hq1sq64sk100d32"))
 mutant("chunk-guard-removed", "D = 72: what is behind a row is written",
