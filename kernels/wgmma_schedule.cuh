@@ -43,13 +43,13 @@ FL4_DEV int row_tiles(const fl4_fwd_params &p) { return grid_heads(p) * p.row_ti
 FL4_DEV int keys_seen(const fl4_fwd_params &p, const RowTile &t, int row)
 {
   if (CAUSAL) return min_i32(keys(p, t), diagonal(p, t, row) + 1);
-  if (WINDOW) return keys_end(p, queries(p, t), keys(p, t), row);
+  if (WINDOW) return keys_end(p, queries(p, t), keys(p, t), row / PACK);
   return keys(p, t);
 }
 // … and begin here.
 FL4_DEV int first_seen(const fl4_fwd_params &p, const RowTile &t, int row)
 {
-  return WINDOW ? keys_begin(p, queries(p, t), keys(p, t), row) : 0;
+  return WINDOW ? keys_begin(p, queries(p, t), keys(p, t), row / PACK) : 0;
 }
 
 FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
