@@ -195,9 +195,9 @@ mutant("page-again", "the first 64 columns are copied for each page",
 mutant("page-half", "the second page begins at column 32",
        PIPELINE, "page * 64, row, head", "page * 32, row, head", run(PAGES))
 mutant("row-of-first-group", "all groups get the first group's query rows",
-       FWD, "first + group * GROUP_ROWS, t.h", "first, t.h", run(ROWS, PAIR))
+       FWD, "query = first + group * (GROUP_ROWS / PACK)", "query = first", run(ROWS, PAIR))
 mutant("head-of-keys-for-q", "queries are those of the head of the key head's number",
-       FWD, "GROUP_ROWS, t.h,", "GROUP_ROWS, t.h_kv,", run(HEADS))
+       FWD, "PACK > 1 ? query : t.h, RAGGED_Q", "PACK > 1 ? query : t.h_kv, RAGGED_Q", run(HEADS))
 mutant("head-of-q-for-keys", "keys and values are those of the query head's number",
        FWD, "key0, t.h_kv, RAGGED_K", "key0, t.h, RAGGED_K", run(HEADS))
 mutant("batch-of-q", "queries are those of the first sequence",
@@ -217,7 +217,7 @@ mutant("values-from-k", "values are copied from K",
 mutant("values-dropped", "the second tile's values are not copied",
        FWD, REST, REST.replace("first_tile(t)", "first_tile(t) + 1"), run(KEYS))
 mutant("last-values-dropped", "nobody copies the values of the very last tile",
-       FWD, "if (!TELLS_FIRST || before.key_tiles > 0) load_values(", "if (false) load_values(", run(KEYS))
+       FWD, "if ((!TELLS_FIRST && SPLITS == 1) || before.key_tiles > 0) load_values(", "if (false) load_values(", run(KEYS))
 mutant("last-values-of-next", "a row tile's last values are those of the next one's head",
        FWD, "if (n > 0) load_values(p, pipe, v, before,", "if (n > 0) load_values(p, pipe, v, t,", run(ROWS, IN_TURN))
 mutant("last-values-dropped-once", "the first row tile's last values are not copied",

@@ -290,13 +290,13 @@ mutant("length-not-in-mask", "keys behind the last of a sequence are not masked"
        SCHEDULE, "  return keys(p, t);\n", "  return p.Sk;\n",
        run(LENS))
 mutant("length-not-in-diagonal", "the diagonal ends at the last key that there may be",
-       SCHEDULE, "row + (keys(p, t) - queries(p, t))", "row + (p.Sk - p.Sq)", run(LENS_CAUSAL))
+       SCHEDULE, "row / PACK + (keys(p, t) - queries(p, t))", "row / PACK + (p.Sk - p.Sq)", run(LENS_CAUSAL))
 mutant("ragged-queries-of-first", "all sequences have the queries of the first",
        FWD, "(RAGGED_Q ? t.s.first_query : 0) + t.row0", "t.row0", run(RAGGED))
 mutant("ragged-keys-of-first", "all sequences have the keys of the first",
        FWD, "(RAGGED_K ? t.s.first_key : 0) + key0", "key0", run(RAGGED))
 mutant("ragged-batch-of-queries", "ragged queries are looked for in a batch",
-       FWD, "               RAGGED_Q ? 0 : t.b);", "               t.b);", run(RAGGED))
+       FWD, "query : t.h, RAGGED_Q ? 0 : t.b);", "query : t.h, t.b);", run(RAGGED))
 mutant("ragged-batch-of-keys", "ragged keys are looked for in a batch",
        FWD, "t.h_kv, RAGGED_K ? 0 : t.b);", "t.h_kv, t.b);", run(RAGGED))
 mutant("ragged-rows-of-first", "all sequences are written where the first one is",
