@@ -120,7 +120,10 @@ FL4_DEV void score(Scores &s, const fl4_fwd_tma_params &p, const Pipeline &pipe,
   const int slot = at.slot * GROUPS + warpgroup_index();
   wait_for(p.fwd, pipe.bias_full, slot, at.phase);
   score_tile<true>(s, p, t, slope, row, key0, pipe.bias + slot * BIAS_TILE);
-  warp_barrier();  // all lanes have read
+  // All lanes have read. Not that they have begun to: where matrix products keep shared memory busy, a load was overtaken by the
+  // release, the next copy and its data. Between loads and the copy engine only this fence orders.
+  async_fence();
+  warp_barrier();
   release(pipe.bias_empty, slot);
   advance<BIAS_SLOTS>(at);
 }

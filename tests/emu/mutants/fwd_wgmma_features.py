@@ -33,7 +33,8 @@ MASK = ("    if (!open.has(tile)) {\n"
         "      mask_scores(s, p, t, t.row0 + lane_row, tile * BN);\n"
         "      few |= keys_seen(p, t, t.row0 + warp_row) - tile * BN < FEW;\n"
         "    }\n")
-BIAS_DONE = "  warp_barrier();  // all lanes have read\n  release(pipe.bias_empty, slot);\n"
+BIAS_DONE = "  warp_barrier();\n  release(pipe.bias_empty, slot);\n"
+BIAS_FENCE = "  async_fence();\n"
 BIAS_HERE = "  wait_for(p.fwd, pipe.bias_full, slot, at.phase);\n"
 ZEROS = "        store_shared_128(pipe.v + slot * TILE_BYTES + page * KV_PAGE + chunk * 16, zeros);\n"
 
@@ -167,6 +168,10 @@ mutant("bias-released-unread", "a slot is given back before it is read",
        TILE, BIAS_HERE, BIAS_HERE + "  release(pipe.bias_empty, slot);\n", run("hq1sq64sk200d16:bias=fp16"))
 mutant("bias-released-early", "a slot is given back when the first lane has read it",
        TILE, BIAS_DONE, "  release(pipe.bias_empty, slot);\n", run(BIAS32))
+mutant("bias-fence-missing", "a slot is given back while loads from it may still be under way",
+       TILE, BIAS_FENCE, "", run(BIAS))
+mutant("bias-fence-of-one-lane", "the same, of all lanes but the one that gives it back",
+       TILE, BIAS_FENCE, "  if (lane() == 0) async_fence();\n", run(BIAS))
 mutant("bias-never-released", "a slot is not given back",
        TILE, BIAS_DONE, "  warp_barrier();\n", run(BIAS))
 mutant("bias-released-for-neighbour", "the other group's slot is given back",
