@@ -68,7 +68,6 @@ struct fl4__family {
   void (*canonical)(fl4__variant *, const fl4__problem *, const fl4_device_info *);
   /* Whether it is for problems of this kind, and chosen for them if it does not refuse; others it runs if asked for. NULL: all. */
   bool (*is_for)(const fl4__problem *);
-  bool by_name; /* only who asks for it gets it */
   /* See fl4__launch_registers(). NULL: any number. */
   int (*launch_registers)(const fl4__variant *);
 };
