@@ -35,7 +35,10 @@ enum {
   SECTION_BYTES = 34000000, /* keys and values that stay in an L2 cache of 50 MB */
 };
 
-/* By number of groups: what each thread that computes gets of the block's registers, and each of the one that copies. */
+/*
+ * By number of groups: what each thread that computes gets of the block's registers, and each of the one that copies. Where that
+ * one looks up pages it gets eight of each of the others (kernels/wgmma_config.cuh).
+ */
 static const int consumer_registers[] = {0, 240, 232, 160, 112}, producer_registers[] = {0, 40, 40, 32, 32};
 
 /* Rows lie in pages of 64 columns. */
@@ -124,7 +127,8 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
     return fl4__because(why, "pack=%d: %s goes by rows of one head", pack,
                         fl4__feature_beyond(p->features, ~UNPACKABLE));
   if (p->Sq > INT32_MAX / 2 / pack) return fl4__because(why, "pack=%d: more than 2^30 rows of heads", pack);
-  const int smem = smem_bytes(v, p), need = registers_needed(v, p), may = consumer_registers[groups];
+  const int smem = smem_bytes(v, p), need = registers_needed(v, p), lent = p->features & FL4__FEATURE_PAGED ? 8 : 0;
+  const int may = consumer_registers[groups] - lent;
   if (smem > device->smem_per_block)
     return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
   if (need > may) return fl4__because(why, "needs about %d registers a thread, may have %d", need, may);
@@ -184,12 +188,27 @@ static const choice small_grid[] = {
     {256, EITHER, INT64_MAX, {1, 64, 2, 1, 0}},
 };
 
-/*
- * Where scores need registers, page numbers must be looked up for each tile, a window makes all row tiles short, or blocks of more
- * rows would be so few that multiprocessors have none.
- */
+/* Where ALiBi or biases need registers, or blocks of more rows would be so few that multiprocessors have none. */
 static const choice two_groups[] = {
-    {128, EITHER, INT64_MAX, {2, 128, 2, 2, 1}},
+    {128, EITHER, INT64_MAX, {2, 128, 2, 1, 1}},
+    {256, EITHER, INT64_MAX, {2, 64, 2, 1, 1}},
+};
+
+/* Where a softcap makes exponentials take longer than products: to take turns is to wait. */
+static const choice softcapped[] = {
+    {128, EITHER, INT64_MAX, {2, 128, 2, 2, 0}},
+    {256, EITHER, INT64_MAX, {2, 64, 2, 1, 0}},
+};
+
+/* Of pages the copies are many and small: to have more tiles under way hides some of that. */
+static const choice paged[] = {
+    {128, EITHER, INT64_MAX, {3, 64, 3, 1, 1}},
+    {256, EITHER, INT64_MAX, {2, 64, 2, 1, 1}},
+};
+
+/* A window's row tiles have few keys: small key tiles waste least at both of its ends. */
+static const choice windowed[] = {
+    {128, EITHER, INT64_MAX, {3, 64, 2, 1, 1}},
     {256, EITHER, INT64_MAX, {2, 64, 2, 1, 1}},
 };
 
@@ -226,15 +245,23 @@ static bool holds(const choice *c, const fl4__problem *p)
   return p->D <= c->width && (c->mask == EITHER || c->mask == p->mask) && p->Sk <= c->keys;
 }
 
+enum { UNEQUAL = FL4__FEATURE_RAGGED_Q | FL4__FEATURE_RAGGED_K | FL4__FEATURE_USED_K }; /* lengths of their own */
+
+static const choice *choices_for(const fl4__problem *p, int pack, const fl4_device_info *device)
+{
+  if (tiles_of(p, 1, pack) <= device->multiprocessors) return small_grid;
+  if (tiles_of(p, 2, pack) <= device->multiprocessors) return two_groups;
+  if (p->features & FL4__FEATURE_SOFTCAP) return softcapped;
+  if (p->features & (FL4__FEATURE_ALIBI | FL4__FEATURE_BIAS)) return two_groups;
+  if (p->features & FL4__FEATURE_PAGED) return paged;
+  if (p->features & FL4__FEATURE_WINDOW) return p->features & UNEQUAL ? two_groups : windowed;
+  return choices;
+}
+
 static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  enum {
-    LABORIOUS = FL4__FEATURE_SOFTCAP | FL4__FEATURE_ALIBI | FL4__FEATURE_BIAS | FL4__FEATURE_PAGED | FL4__FEATURE_WINDOW
-  };
-  enum { UNEQUAL = FL4__FEATURE_RAGGED_Q | FL4__FEATURE_RAGGED_K | FL4__FEATURE_USED_K };
   const int pack = pack_of(p);
-  const choice *c = p->features & LABORIOUS || tiles_of(p, 2, pack) <= device->multiprocessors ? two_groups : choices;
-  if (tiles_of(p, 1, pack) <= device->multiprocessors) c = small_grid;
+  const choice *c = choices_for(p, pack, device);
   while (!holds(c, p)) c++;
   for (int i = 0; i < SCHED; i++) v->value[i] = c->values[i];
   v->value[PACK] = pack;
