@@ -202,6 +202,7 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
       few |= keys_seen(p, t, t.row0 + warp_row) - tile * BN < FEW;
     }
     softmax(rows, weights, course, s, few, p);
+    release_biases(params, pipe, bias);
 
     RowTile next = t;
     if (last) {
