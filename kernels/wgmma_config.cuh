@@ -51,15 +51,16 @@ constexpr int PAGES = (D + 63) / 64, D16 = (D + 15) / 16;
 constexpr int Q_PAGE = GROUP_ROWS * 128, KV_PAGE = BN * 128;
 constexpr int Q_BYTES = PAGES * Q_PAGE, TILE_BYTES = PAGES * KV_PAGE;
 
-// Biases of a group's rows and a key tile lie in pages of 128 bytes a row. Where rows of Q are short tiles are quick, and the next
-// biases are on their way while some are read.
-constexpr int BIAS_PAGE = GROUP_ROWS * 128, BIAS_PAGES = (BN * BIAS_BYTES + 127) / 128;
-constexpr int BIAS_SLOTS = PAGES == 1 ? 2 : 1, BIAS_TILE = BIAS ? BIAS_PAGES * BIAS_PAGE : 0;
-
 // Shared memory: query tiles, keys, values, biases, barriers.
 constexpr int K_OFFSET = QBUF * GROUPS * Q_BYTES, V_OFFSET = K_OFFSET + STAGES * TILE_BYTES;
-constexpr int BIAS_OFFSET = V_OFFSET + STAGES * TILE_BYTES;
-constexpr int BARRIER_OFFSET = BIAS_OFFSET + BIAS_SLOTS * GROUPS * BIAS_TILE, BARRIER_BYTES = 1024;
+constexpr int BIAS_OFFSET = V_OFFSET + STAGES * TILE_BYTES, BARRIER_BYTES = 1024, MOST_SMEM = 227 * 1024;
+
+// Biases of a group's rows and a key tile lie in pages of 128 bytes a row. Where there is room for two such tiles, the next biases
+// are on their way while some are read.
+constexpr int BIAS_PAGE = GROUP_ROWS * 128, BIAS_PAGES = (BN * BIAS_BYTES + 127) / 128;
+constexpr int BIAS_TILE = BIAS ? BIAS_PAGES * BIAS_PAGE : 0;
+constexpr int BIAS_SLOTS = BIAS_OFFSET + 2 * GROUPS * BIAS_TILE + BARRIER_BYTES <= MOST_SMEM ? 2 : 1;
+constexpr int BARRIER_OFFSET = BIAS_OFFSET + BIAS_SLOTS * GROUPS * BIAS_TILE;
 constexpr int SMEM_BYTES = BARRIER_OFFSET + BARRIER_BYTES;  // what the host must give the block
 
 // The largest sum of the weights that a lane has of a row and a key tile before the row gets a new reference. A tile of

@@ -112,25 +112,19 @@ FL4_DEV void score_tile(Scores &s, const fl4_fwd_tma_params &p, const RowTile &t
   }
 }
 
-FL4_DEV void score(Scores &s, const fl4_fwd_tma_params &p, const Pipeline &pipe, const Place &at, const RowTile &t,
-                   float slope, int row, int key0)
+FL4_DEV void score(Scores &s, const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, float slope,
+                   int row, int key0)
 {
   if (!SCORED) return;
   if (!BIAS || !p.bias_rows) return score_tile<false>(s, p, t, slope, row, key0, 0);
   const int slot = at.slot * GROUPS + warpgroup_index();
   wait_for(p.fwd, pipe.bias_full, slot, at.phase);
   score_tile<true>(s, p, t, slope, row, key0, pipe.bias + slot * BIAS_TILE);
-}
-
-// Some time after score(). That loads are issued is not enough: where matrix products keep shared memory busy, one was overtaken by
-// the release, the next copy and its data. Only a proxy fence puts the copy engine behind loads, and it waits for those
-// under way: right behind them it took a tenth of the whole time.
-FL4_DEV void release_biases(const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at)
-{
-  if (!BIAS || !p.bias_rows) return;
+  // That loads are issued is not enough: where matrix products keep shared memory busy, one was overtaken by the release, the next
+  // copy and its data. Only a proxy fence puts the copy engine behind loads.
   async_fence();
   warp_barrier();
-  release(pipe.bias_empty, at.slot * GROUPS + warpgroup_index());
+  release(pipe.bias_empty, slot);
   advance<BIAS_SLOTS>(at);
 }
 

@@ -32,6 +32,7 @@ static const fl4__param params[N_PARAMS] = {
 enum {
   GROUP_ROWS = 64,
   BARRIER_BYTES = 1024,
+  MOST_SMEM = 227 << 10,    /* of a block */
   SECTION_BYTES = 34000000, /* keys and values that stay in an L2 cache of 50 MB */
 };
 
@@ -47,18 +48,19 @@ static int row_bytes(int64_t D)
   return (int)(D + 63) / 64 * 128;
 }
 
-/* Biases of a group's rows and a key tile, in pages of 128 bytes a row; where rows of Q are short there are two such tiles. */
+/* Biases of a group's rows and a key tile, in pages of 128 bytes a row. */
 static int bias_bytes(const fl4__variant *v, const fl4__problem *p)
 {
   if (!(p->features & FL4__FEATURE_BIAS)) return 0;
   const int pages = (v->value[BN] * fl4__bias_size(p->bias_type) + 127) / 128;
-  return (p->D <= 64 ? 2 : 1) * v->value[GROUPS] * pages * GROUP_ROWS * 128;
+  return v->value[GROUPS] * pages * GROUP_ROWS * 128;
 }
 
 static int smem_bytes(const fl4__variant *v, const fl4__problem *p)
 {
   const int rows = v->value[QBUF] * v->value[GROUPS] * GROUP_ROWS + 2 * v->value[STAGES] * v->value[BN];
-  return rows * row_bytes(p->D) + bias_bytes(v, p) + BARRIER_BYTES;
+  const int tiles = rows * row_bytes(p->D) + BARRIER_BYTES, biases = bias_bytes(v, p);
+  return tiles + (tiles + 2 * biases <= MOST_SMEM ? 2 : 1) * biases;
 }
 
 /*
@@ -167,15 +169,16 @@ static const choice choices[] = {
     { 64, NONE,   INT64_MAX, {4,  64, 2, 2, 1}},
     { 64, CAUSAL, 1535,      {2, 128, 2, 2, 0}},
     { 64, CAUSAL, 3071,      {4,  64, 2, 2, 1}},
-    { 64, CAUSAL, INT64_MAX, {3, 128, 2, 2, 1}},
+    { 64, CAUSAL, INT64_MAX, {3, 112, 2, 2, 1}},
     { 96, NONE,   3071,      {2, 128, 2, 2, 1}},
     { 96, NONE,   INT64_MAX, {3,  96, 2, 2, 1}},
-    { 96, CAUSAL, 6143,      {2, 128, 2, 2, 0}},
-    { 96, CAUSAL, INT64_MAX, {3,  96, 2, 2, 1}},
+    { 96, CAUSAL, 1535,      {2, 128, 2, 2, 0}},
+    { 96, CAUSAL, INT64_MAX, {3,  96, 2, 1, 1}},
     {128, NONE,   1535,      {2, 128, 2, 2, 1}},
     {128, NONE,   3071,      {2, 160, 2, 2, 1}},
-    {128, CAUSAL, 6143,      {2, 128, 2, 2, 1}},
-    {128, EITHER, INT64_MAX, {3,  80, 2, 2, 1}},
+    {128, CAUSAL, 3071,      {2, 128, 3, 1, 1}},
+    {128, CAUSAL, INT64_MAX, {3,  80, 2, 1, 1}},
+    {128, NONE,   INT64_MAX, {3,  80, 2, 2, 1}},
     {192, EITHER, INT64_MAX, {2,  96, 2, 1, 1}},
     {256, EITHER, INT64_MAX, {2,  64, 2, 1, 1}},
     /* clang-format on */
@@ -301,8 +304,7 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   g->tma_heads = v->value[PACK];
   g->tma_rows[0] = GROUP_ROWS, g->tma_rows[1] = g->tma_rows[2] = rows_of_copy(v, p);
   g->workspace_bytes = sched == BY_TICKET ? FL4_TICKET_BYTES : 0;
-  if (splits > 1)
-    g->workspace_bytes = FL4_TICKET_BYTES + (size_t)(g->blocks * groups * 4) * (size_t)partial_bytes(p);
+  if (splits > 1) g->workspace_bytes = FL4_TICKET_BYTES + (size_t)(g->blocks * groups * 4) * (size_t)partial_bytes(p);
 }
 
 /*

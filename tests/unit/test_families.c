@@ -138,7 +138,8 @@ static void check_choice(const fl4__problem *p)
   const bool one_tile = heads * fl4__ceil_div(p->Sq, 64 * v.value[GROUPS]) <= 132;
   if (small) ck_assert_int_eq(v.value[GROUPS], 1);
   const int splits = v.value[SPLITS];
-  ck_assert(splits == 1 || (one_tile && p->Sk / splits >= 512 && heads * fl4__ceil_div(p->Sq, 64 * v.value[GROUPS]) * splits <= 132));
+  ck_assert(splits == 1 ||
+            (one_tile && p->Sk / splits >= 512 && heads * fl4__ceil_div(p->Sq, 64 * v.value[GROUPS]) * splits <= 132));
   ck_assert_msg(v.value[SCHED] == (one_tile ? 0 : p->mask == FL4_MASK_CAUSAL ? 2 : 1), "%s", text);
 }
 
@@ -221,16 +222,23 @@ START_TEST(splits_of_fwd_wgmma)
   static const struct {
     const char *line;
     int groups, splits;
-  } cases[] = {{"hq8sq512d64", 1, 1},          {"hq8sq512sk1024d64", 1, 2},  {"hq8sq512sk1023d64", 1, 1},
-               {"hq8sq544sk8192d64", 1, 1},    {"hq1sq64sk100000d128", 1, 32}, {"hq4sq64sk4096d256", 1, 8},
-               {"hq8sq64sk8192d128:causal", 1, 16}, {"hq4sq4000d64", 2, 1},     {"hq33sq512d64", 2, 1}};
+  } cases[] = {{"hq8sq512d64", 1, 1},
+               {"hq8sq512sk1024d64", 1, 2},
+               {"hq8sq512sk1023d64", 1, 1},
+               {"hq8sq544sk8192d64", 1, 1},
+               {"hq1sq64sk100000d128", 1, 32},
+               {"hq4sq64sk4096d256", 1, 8},
+               {"hq8sq64sk8192d128:causal", 1, 16},
+               {"hq4sq4000d64", 2, 1},
+               {"hq33sq512d64", 2, 1}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const fl4__problem p = problem_of(cases[i].line);
     const fl4_device_info device = h200();
     fl4__variant v;
     ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
-    ck_assert_msg(fl4__variant_get(&v, "groups") == cases[i].groups && fl4__variant_get(&v, "splits") == cases[i].splits,
-                  "%s: groups %d splits %d", cases[i].line, fl4__variant_get(&v, "groups"), fl4__variant_get(&v, "splits"));
+    ck_assert_msg(
+        fl4__variant_get(&v, "groups") == cases[i].groups && fl4__variant_get(&v, "splits") == cases[i].splits,
+        "%s: groups %d splits %d", cases[i].line, fl4__variant_get(&v, "groups"), fl4__variant_get(&v, "splits"));
   }
   /* A window bounds the keys. */
   fl4__problem p = problem_of("hq4sq64sk100000d128");
@@ -248,22 +256,25 @@ START_TEST(packs_of_fwd_wgmma)
   static const struct {
     const char *line;
     int pack;
-  } cases[] = {{"b8hq32hkv8sq16sk4096d128", 4},  {"b8hq32hkv8sq64sk4096d128", 1}, {"b8hq32hkv8sq65sk4096d128", 4},
-               {"b8hq32hkv8sq4000sk4096d128", 1}, {"b8hq28hkv4sq5sk4096d128", 1},  {"b8hq12hkv2sq5sk4096d128", 2},
-               {"b8hq128hkv1sq5sk4096d128", 64}, {"b8hq32sq5sk4096d128", 1},      {"b4hq32hkv8sq300sk300d128:causal", 1},
-               {"b4hq32hkv8sq70sk300d128:causal", 4}};
+  } cases[] = {{"b8hq32hkv8sq16sk4096d128", 4},        {"b8hq32hkv8sq64sk4096d128", 1},
+               {"b8hq32hkv8sq65sk4096d128", 4},        {"b8hq32hkv8sq4000sk4096d128", 1},
+               {"b8hq28hkv4sq5sk4096d128", 1},         {"b8hq12hkv2sq5sk4096d128", 2},
+               {"b8hq128hkv1sq5sk4096d128", 64},       {"b8hq32sq5sk4096d128", 1},
+               {"b4hq32hkv8sq300sk300d128:causal", 1}, {"b4hq32hkv8sq70sk300d128:causal", 4}};
   const fl4_device_info device = h200();
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fl4__problem p = problem_of(cases[i].line);
     fl4__variant forced, v;
     ck_assert_fl4(fl4__variant_parse("fwd_wgmma", &forced));
     ck_assert_fl4(fl4__select(&forced, &p, &device, &v));
-    ck_assert_msg(fl4__variant_get(&v, "pack") == cases[i].pack, "%s: pack %d", cases[i].line, fl4__variant_get(&v, "pack"));
+    ck_assert_msg(fl4__variant_get(&v, "pack") == cases[i].pack, "%s: pack %d", cases[i].line,
+                  fl4__variant_get(&v, "pack"));
     p.features = FL4__FEATURE_ALIBI;
     ck_assert_fl4(fl4__select(&forced, &p, &device, &v));
     ck_assert_int_eq(fl4__variant_get(&v, "pack"), 1);
   }
-  fl4__geometry g = geometry_of("b2hq12hkv2sq50sk300d72", "fwd_wgmma:groups=2,bn=48,stages=2,qbuf=1,pingpong=1,sched=1,splits=1,pack=2");
+  fl4__geometry g = geometry_of("b2hq12hkv2sq50sk300d72",
+                                "fwd_wgmma:groups=2,bn=48,stages=2,qbuf=1,pingpong=1,sched=1,splits=1,pack=2");
   ck_assert_int_eq(g.tma_heads, 2);
   ck_assert_int_eq(g.row_tiles, 1);
   ck_assert_int_eq(g.blocks, 2 * 6);

@@ -25,7 +25,7 @@ STORE_MORE = ("  if (TOLD_MORE) {\n"
               "    const u32 more[4] = {(u32)t.first_tile, (u32)t.s.queries, (u32)t.s.keys, (u32)t.s.first_query};\n"
               "    store_shared_128(to + 16, more);\n  }\n")
 ARRIVE_TOLD = "  mbarrier_arrive(pipe.told_full + n % TOLD * 8);\n"
-REST = "    for (int tile = last; tile > first_tile(t); tile--) {\n"
+REST = "      if (tile == first_tile(t)) break;\n"
 KEYS_OF_TILE = "load_keys(p, pipe, k, t, (tile - 1) * BN)"
 VALUES_OF_TILE = "pipe, v, t, tile * BN, mended)"
 

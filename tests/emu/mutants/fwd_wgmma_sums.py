@@ -51,6 +51,8 @@ mutant("ticket-wraps-early", "the ticket comes back to 0 one draw before the las
        SCHEDULE, "row_tiles(p) - 1);", "row_tiles(p) - 2);", run(SECTIONS, TICKET, device="emu:2"))
 mutant("ticket-wraps-late", "the ticket is not 0 after the launch",
        SCHEDULE, "row_tiles(p) - 1);", "row_tiles(p));", run(SECTIONS, TICKET))
+mutant("ticket-for-each-tile", "a ticket is drawn for each key tile",
+       FWD, "if (tile == min_i32(last, first_tile(t) + 1)) number", "number", run("hq3sq100sk150d16", TICKET, device="emu:2"))
 mutant("ticket-not-drawn", "a block draws no ticket when the last row tile is its own",
        SCHEDULE, "  return grid_blocks() + (int)",
        "  if (number == row_tiles(p) - 1) return row_tiles(p);\n  return grid_blocks() + (int)",
