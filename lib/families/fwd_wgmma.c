@@ -153,8 +153,8 @@ static int launch_registers(const fl4__variant *v)
  * up to so many keys. Columns as the parameters, without the schedule.
  *
  * Where key tiles are many, the most that registers and shared memory hold wins; where they are few, what wastes
- * least at the ends of row tiles. With a causal mask these come twice as often. Between equals the one is chosen that is faster on
- * hostile scores.
+ * least at the ends of row tiles. With a causal mask these come twice as often. A second query tile rarely pays, as it is
+ * asked for when the block's next row tile is known, which is late. Between equals the one is chosen that is faster on hostile scores.
  */
 typedef struct choice {
   int width, mask;
@@ -166,19 +166,19 @@ enum { NONE = FL4_MASK_NONE, CAUSAL = FL4_MASK_CAUSAL, EITHER = -1 };
 
 static const choice choices[] = {
     /* clang-format off */
-    { 64, NONE,   INT64_MAX, {4,  64, 2, 2, 1}},
+    { 64, NONE,   INT64_MAX, {4,  64, 2, 1, 1}},
     { 64, CAUSAL, 1535,      {2, 128, 2, 2, 0}},
-    { 64, CAUSAL, 3071,      {4,  64, 2, 2, 1}},
-    { 64, CAUSAL, INT64_MAX, {3, 112, 2, 2, 1}},
+    { 64, CAUSAL, 3071,      {4,  64, 2, 1, 1}},
+    { 64, CAUSAL, INT64_MAX, {3, 112, 2, 1, 1}},
     { 96, NONE,   3071,      {2, 128, 2, 2, 1}},
-    { 96, NONE,   INT64_MAX, {3,  96, 2, 2, 1}},
+    { 96, NONE,   INT64_MAX, {3,  96, 2, 1, 1}},
     { 96, CAUSAL, 1535,      {2, 128, 2, 2, 0}},
     { 96, CAUSAL, INT64_MAX, {3,  96, 2, 1, 1}},
-    {128, NONE,   1535,      {2, 128, 2, 2, 1}},
-    {128, NONE,   3071,      {2, 160, 2, 2, 1}},
+    {128, NONE,   1535,      {2, 128, 2, 1, 1}},
+    {128, NONE,   3071,      {2, 160, 2, 1, 1}},
     {128, CAUSAL, 3071,      {2, 128, 3, 1, 1}},
     {128, CAUSAL, INT64_MAX, {3,  80, 2, 1, 1}},
-    {128, NONE,   INT64_MAX, {3,  80, 2, 2, 1}},
+    {128, NONE,   INT64_MAX, {3,  80, 2, 1, 1}},
     {192, EITHER, INT64_MAX, {2,  96, 2, 1, 1}},
     {256, EITHER, INT64_MAX, {2,  64, 2, 1, 1}},
     /* clang-format on */
@@ -189,6 +189,13 @@ static const choice small_grid[] = {
     {128, EITHER, INT64_MAX, {1, 128, 2, 1, 0}},
     {192, EITHER, INT64_MAX, {1, 96, 2, 1, 0}},
     {256, EITHER, INT64_MAX, {1, 64, 2, 1, 0}},
+};
+
+/* Where row tiles of more groups come out uneven. */
+static const choice halved[] = {
+    {64, CAUSAL, INT64_MAX, {2, 128, 2, 2, 0}}, {64, NONE, INT64_MAX, {2, 128, 2, 1, 1}},
+    {96, EITHER, INT64_MAX, {2, 160, 2, 2, 1}}, {128, CAUSAL, INT64_MAX, {2, 128, 3, 1, 1}},
+    {128, NONE, INT64_MAX, {2, 160, 2, 1, 1}},
 };
 
 /* Where ALiBi or biases need registers, or blocks of more rows would be so few that multiprocessors have none. */
@@ -248,6 +255,17 @@ static bool holds(const choice *c, const fl4__problem *p)
   return p->D <= c->width && (c->mask == EITHER || c->mask == p->mask) && p->Sk <= c->keys;
 }
 
+/*
+ * How long the last multiprocessor works, in groups' row tiles of all keys. Without a mask in rounds; with a causal one, where the
+ * longest row tiles come first, as long as one of those, or as all of them share the work.
+ */
+static int64_t rounds(const fl4__problem *p, int groups, int pack, const fl4_device_info *device)
+{
+  const int64_t all = fl4__ceil_div(tiles_of(p, groups, pack) * groups, 2 * (int64_t)device->multiprocessors);
+  if (p->mask == FL4_MASK_CAUSAL) return groups > all ? groups : all;
+  return fl4__ceil_div(tiles_of(p, groups, pack), device->multiprocessors) * groups;
+}
+
 enum { UNEQUAL = FL4__FEATURE_RAGGED_Q | FL4__FEATURE_RAGGED_K | FL4__FEATURE_USED_K }; /* lengths of their own */
 
 static const choice *choices_for(const fl4__problem *p, int pack, const fl4_device_info *device)
@@ -266,6 +284,9 @@ static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info
   const int pack = pack_of(p);
   const choice *c = choices_for(p, pack, device);
   while (!holds(c, p)) c++;
+  if (c->values[GROUPS] > 2 && !(p->features & (UNEQUAL | FL4__FEATURE_WINDOW)) &&
+      11 * rounds(p, 2, pack, device) < 10 * rounds(p, c->values[GROUPS], pack, device))
+    for (c = halved; !holds(c, p);) c++;
   for (int i = 0; i < SCHED; i++) v->value[i] = c->values[i];
   v->value[PACK] = pack;
   /* Row tiles are as long as each other without a mask; with one, whoever is done takes the next. */
