@@ -328,6 +328,13 @@ FL4_DEV float max_f32(float a, float b)
   asm("max.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
   return y;
 }
+// a·b + c, rounded once, wherever it stands: of a sum of two products the compiler would choose which is. 9.7.3.6
+FL4_DEV float fma_f32(float a, float b, float c)
+{
+  float y;
+  asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(y) : "f"(a), "f"(b), "f"(c));
+  return y;
+}
 FL4_DEV float float_from_bits(u32 bits) { return __uint_as_float(bits); }
 
 // ---------------------------------------------------------------- across the warp

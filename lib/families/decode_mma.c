@@ -29,9 +29,12 @@ enum {
   MOST_QUERIES = 8, /* this is for */
   MOST_ROWS = 64,   /* that share a key/value head */
   MOST_WARPS = 8,
-  MOST_SPLITS = 64, /* else one block has too much to put together */
-  SPLIT_KEYS = 256, /* with fewer, what blocks exchange takes longer than they save */
-  MOST_UNITS = FL4_TICKET_BYTES / 4,
+  MOST_SPLITS = 256, /* else the last block has too much to put together */
+  SPLIT_KEYS = 256,  /* with fewer, what blocks exchange takes longer than they save */
+  TICKETS = FL4_TICKET_BYTES / 4,
+  MOST_UNITS = TICKETS,
+  GROUP = 8, /* splits that are put together at a time, and those that one block puts together alone: the kernel's */
+  MOST_ALONE = 24,
   SYSTEM_SMEM = 1024, /* of each block's shared memory, on top of what it asks for */
 };
 
@@ -112,6 +115,16 @@ static int64_t splits_of(const fl4__variant *v, const fl4__problem *p, const fl4
   return n > MOST_UNITS ? 1 : fl4__max64(1, fl4__min64(most, enough));
 }
 
+/*
+ * For how many groups of a unit's splits there are tickets and parts: as many as it may have, wherever its first split is in a
+ * group; none where splits are few, or units so many that tickets would not do. As the kernel has it.
+ */
+static int64_t group_places(int64_t units, int64_t splits)
+{
+  const int64_t groups = (splits + 2 * (GROUP - 1)) / GROUP;
+  return splits > MOST_ALONE && units * (1 + groups) <= TICKETS ? groups : 0;
+}
+
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
   if (p->features & ~FEATURES)
@@ -160,7 +173,11 @@ static void choose_stages(fl4__variant *v, const fl4__problem *p, const fl4_devi
  */
 static double cost(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  enum { BLOCK = 3300, FOR_MERGED_BYTE = 49 }; /* a block's start and end; bytes a nanosecond of the one that merges */
+  enum {
+    BLOCK = 3300,
+    TICKET = 1500,
+    FOR_MERGED_BYTE = 49
+  }; /* a block's start and end; bytes a nanosecond of who merges */
   const bool fast_memory = device->smem_per_sm >= 160 << 10; /* HBM, where multiprocessors have that much */
   const double bytes_in_ns = (fast_memory ? 32 : 5) * device->multiprocessors;
   const int rows = v->value[ROWS];
@@ -170,7 +187,9 @@ static double cost(const fl4__variant *v, const fl4__problem *p, const fl4_devic
   const double walk = (double)fl4__ceil_div(span(p), splits) * warp_key / v->value[WARPS];
   const double keys = (double)(p->B * p->Hkv * span(p));
   const double read = keys * (double)row_bytes * (double)(3 + row_blocks(v, p)) / 4 / bytes_in_ns;
-  const double merge = splits > 1 ? (double)(splits * rows * (row_bytes + 32)) / FOR_MERGED_BYTE : 0;
+  const bool grouped = group_places(n, splits) > 0; /* then a group's parts, another ticket, and the groups' */
+  const int64_t parts = grouped ? GROUP + fl4__ceil_div(splits, GROUP) : splits > 1 ? splits : 0;
+  const double merge = (double)(parts * rows * (row_bytes + 32)) / FOR_MERGED_BYTE + (grouped ? TICKET : 0);
   const double work = waves * (walk + BLOCK);
   return (work > read ? work : read) + merge;
 }
@@ -212,8 +231,8 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   g->smem_bytes = smem_bytes(v, p->D);
   memset(g->tma_rows, 0, sizeof g->tma_rows);
   g->workspace_bytes = 0;
-  if (splits > 1)
-    g->workspace_bytes = FL4_TICKET_BYTES + (size_t)g->blocks * (size_t)v->value[ROWS] * (size_t)(p->D * 4 + 32);
+  const int64_t parts = splits > 1 ? n * (splits + group_places(n, splits)) : 0;
+  if (parts > 0) g->workspace_bytes = FL4_TICKET_BYTES + (size_t)(parts * v->value[ROWS] * (p->D * 4 + 32));
 }
 
 const fl4__family fl4__family_decode_mma = {

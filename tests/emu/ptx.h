@@ -197,6 +197,7 @@ FL4_DEV float max_f32(float a, float b)
   if (b != b) return a;
   return a > b ? a : b > a ? b : a == 0 ? a + b : a;
 }
+FL4_DEV float fma_f32(float a, float b, float c) { return std::fma(a, b, c); }
 FL4_DEV float float_from_bits(u32 bits)
 {
   float x;

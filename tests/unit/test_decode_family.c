@@ -174,6 +174,26 @@ START_TEST(geometry)
 }
 END_TEST
 
+/* Where splits are many, their groups have tickets and parts too, as long as there are tickets for all. */
+START_TEST(groups_of_splits)
+{
+  static const struct {
+    int64_t B;
+    int splits, parts; /* parts: of a unit */
+  } cases[] = {{1, 2, 2},     {1, 24, 24},       {1, 32, 32 + 5}, {1, 64, 64 + 9}, {409, 64, 64 + 9},
+               {410, 64, 64}, {682, 32, 32 + 5}, {683, 32, 32},   {4096, 64, 64}};
+  const fl4_device_info device = h200();
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const fl4__problem p = problem_of(cases[i].B, 1, 1, 1, 4096, 64);
+    char text[96];
+    snprintf(text, sizeof text, "decode_mma:warps=1,stages=2,keys=16,rows=8,splits=%d,hint=0", cases[i].splits);
+    const fl4__geometry g = geometry_of(text, &p, &device);
+    ck_assert_int_eq(g.blocks, cases[i].B * cases[i].splits);
+    ck_assert_uint_eq(g.workspace_bytes, FL4_TICKET_BYTES + (size_t)(cases[i].B * cases[i].parts) * 8 * (64 + 8) * 4);
+  }
+}
+END_TEST
+
 /* As many blocks as run at once, one a multiprocessor, if each has some keys. */
 START_TEST(blocks_fill_the_machine)
 {
@@ -191,9 +211,9 @@ START_TEST(blocks_fill_the_machine)
     ck_assert_int_eq(g.threads, 256);
     ck_assert_int_eq(g.smem_bytes, 8 * 2 * 2 * 16 * 256 + 8 * 256);
   }
-  /* One unit: no more than one block can put together. Very many: there are no tickets for more than one block each. */
+  /* One unit: all multiprocessors. Very many: there are no tickets for more than one block each. */
   fl4__problem p = problem_of(1, 4, 1, 1, 1 << 20, 128);
-  ck_assert_int_eq(geometry_of("decode_mma", &p, &device).splits, 64);
+  ck_assert_int_eq(geometry_of("decode_mma", &p, &device).splits, 132);
   p = problem_of(5000, 1, 1, 1, 1 << 20, 16);
   ck_assert_int_eq(geometry_of("decode_mma", &p, &device).splits, 1);
 }
@@ -241,11 +261,11 @@ START_TEST(rows_of_a_block)
     int64_t B, Hq, Hkv, Sq, Sk, D;
     int rows, hint;
   } cases[] = {
-      {1, 32, 1, 1, 1024, 128, 8, 0},   {1, 32, 1, 1, 4096, 128, 8, 0},    {1, 32, 1, 1, 32768, 128, 8, 0},
-      {1, 32, 1, 1, 131072, 128, 8, 0}, {4, 32, 1, 1, 8192, 128, 8, 0},    {16, 32, 1, 1, 4096, 128, 16, 0},
-      {16, 32, 1, 1, 4096, 64, 16, 0},  {16, 32, 1, 1, 32768, 128, 32, 1}, {64, 32, 1, 1, 1024, 128, 16, 0},
-      {64, 32, 1, 1, 1024, 64, 16, 0},  {64, 32, 1, 1, 4096, 128, 16, 0},  {1, 32, 8, 8, 4096, 128, 8, 0},
-      {16, 32, 8, 8, 4096, 128, 32, 1}, {1, 32, 8, 1, 4096, 128, 8, 1},    {64, 8, 8, 1, 131072, 64, 8, 1},
+      {1, 32, 1, 1, 1024, 128, 8, 0},    {1, 32, 1, 1, 4096, 128, 8, 0},    {1, 32, 1, 1, 32768, 128, 8, 0},
+      {1, 32, 1, 1, 131072, 128, 16, 0}, {4, 32, 1, 1, 8192, 128, 8, 0},    {16, 32, 1, 1, 4096, 128, 16, 0},
+      {16, 32, 1, 1, 4096, 64, 16, 0},   {16, 32, 1, 1, 32768, 128, 32, 1}, {64, 32, 1, 1, 1024, 128, 16, 0},
+      {64, 32, 1, 1, 1024, 64, 16, 0},   {64, 32, 1, 1, 4096, 128, 16, 0},  {1, 32, 8, 8, 4096, 128, 8, 0},
+      {16, 32, 8, 8, 4096, 128, 32, 1},  {1, 32, 8, 1, 4096, 128, 8, 1},    {64, 8, 8, 1, 131072, 64, 8, 1},
   };
   const fl4_device_info device = h200();
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -280,6 +300,7 @@ static Suite *make_suite(void)
   tcase_add_loop_test(c, refusal, 0, N_REFUSALS);
   tcase_add_test(c, choices);
   tcase_add_test(c, geometry);
+  tcase_add_test(c, groups_of_splits);
   tcase_add_test(c, blocks_fill_the_machine);
   tcase_add_test(c, windows);
   tcase_add_test(c, invariant);
