@@ -81,17 +81,18 @@ static int smem_bytes(const fl4__variant *v, int64_t D)
  * Registers of a thread: output, scores in two sums and weights, ALiBi's slopes, Q where it stays in registers, and a rest.
  * Fitted to 92 points compiled for sm_89, with no feature and with eight: of those that fit none spills.
  */
-static int registers_needed(const fl4__variant *v, const fl4__problem *p)
+static int registers_needed(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   const int blocks = v->value[ROWS] / 8, D = (int)p->D, alibi = p->features & FL4__FEATURE_ALIBI ? 2 : 0;
-  return (D / 4 + v->value[KEYS] * 3 / 4 + alibi) * blocks + (blocks == 1 ? D / 8 : 0) + 79;
+  const int tight = device->sm == 80; /* where code for it needs one more than for the others */
+  return (D / 4 + v->value[KEYS] * 3 / 4 + alibi) * blocks + (blocks == 1 ? D / 8 : 0) + 79 + tight;
 }
 
 /* Blocks that run at once. */
 static int64_t slots(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   const int by_smem = device->smem_per_sm / (smem_bytes(v, p->D) + SYSTEM_SMEM);
-  const int by_registers = device->registers_per_sm / (registers_needed(v, p) * 32 * v->value[WARPS]);
+  const int by_registers = device->registers_per_sm / (registers_needed(v, p, device) * 32 * v->value[WARPS]);
   return device->multiprocessors * fl4__max64(1, fl4__min64(by_smem, by_registers));
 }
 
@@ -141,7 +142,7 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
   if (p->invariant && (v->value[WARPS] != INVARIANT_WARPS || v->value[KEYS] != INVARIANT_KEYS || v->value[SPLITS]))
     return fl4__because(why, "warps=%d,keys=%d,splits=%d: results that are the same in each batch need %d, %d and 0",
                         v->value[WARPS], v->value[KEYS], v->value[SPLITS], INVARIANT_WARPS, INVARIANT_KEYS);
-  const int smem = smem_bytes(v, p->D), need = registers_needed(v, p);
+  const int smem = smem_bytes(v, p->D), need = registers_needed(v, p, device);
   if (smem > device->smem_per_block)
     return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
   if (need > 255) return fl4__because(why, "needs about %d registers a thread, may have 255", need);
@@ -201,7 +202,8 @@ static void choose_rows(fl4__variant *v, const fl4__problem *p, const fl4_device
     fl4__variant taller = *v;
     taller.value[ROWS] = params[ROWS].values[i];
     choose_stages(&taller, p, device);
-    if (i > 0 && (registers_needed(&taller, p) > 255 || smem_bytes(&taller, p->D) > device->smem_per_block)) return;
+    if (i > 0 && (registers_needed(&taller, p, device) > 255 || smem_bytes(&taller, p->D) > device->smem_per_block))
+      return;
     const double ns = cost(&taller, p, device);
     if (i == 0 || ns < least) *v = taller, least = ns;
     if (row_blocks(&taller, p) <= 1) return;
