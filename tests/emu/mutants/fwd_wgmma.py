@@ -217,7 +217,7 @@ mutant("values-from-k", "values are copied from K",
 mutant("values-dropped", "the second tile's values are not copied",
        FWD, REST, REST.replace("first_tile(t)", "first_tile(t) + 1"), run(KEYS))
 mutant("last-values-dropped", "nobody copies the values of the very last tile",
-       FWD, "if ((!TELLS_FIRST && SPLITS == 1) || before.key_tiles > 0) load_values(", "if (false) load_values(", run(KEYS))
+       FWD, "if ((!TELLS_FIRST && SPLITS == 1) || before.key_tiles > 0)", "if (false)", run(KEYS))
 mutant("last-values-of-next", "a row tile's last values are those of the next one's head",
        FWD, "if (n > 0) load_values(p, pipe, v, before,", "if (n > 0) load_values(p, pipe, v, t,", run(ROWS, IN_TURN))
 mutant("last-values-dropped-once", "the first row tile's last values are not copied",
