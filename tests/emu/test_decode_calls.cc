@@ -14,7 +14,7 @@ extern "C" {
 #include "oracle/check.h"
 }
 
-enum { D = 32, SLOTS = 3072, HEADS = 2, MOST_BATCH = 8, MOST_QUERIES = 8 };
+enum { D = 32, SLOTS = 6144 /* three splits of results that are the same in each batch */, HEADS = 2, MOST_BATCH = 8, MOST_QUERIES = 8 };
 enum { KEY_ROWS = 9 * SLOTS, COLUMNS = SLOTS / 8 };
 
 using Lengths = std::vector<int32_t>;
@@ -178,8 +178,8 @@ START_TEST(the_same_in_each_batch)
 {
   Call call;
   call.args.flags = FL4_BATCH_INVARIANT;
-  if (_i) call.args.mask = FL4_MASK_WINDOW, call.args.window_left = 1500, call.args.window_right = 0;
-  const int32_t mine = 2345;
+  if (_i) call.args.mask = FL4_MASK_WINDOW, call.args.window_left = 3000, call.args.window_right = 0;
+  const int32_t mine = 4690;
   schedule(0);
   const Bits alone = call.run("emu", 1, 1, mine, {mine});
   const struct {
@@ -187,10 +187,10 @@ START_TEST(the_same_in_each_batch)
     int B, Sq, Sk;
     Lengths length;
   } others[] = {{"emu", 1, 1, SLOTS, {mine}},
-                {"emu:2", 3, 1, 2500, {mine, 1, 2500}},
-                {"emu:2", 2, 4, SLOTS, {mine, 3000}},
-                {"emu", 3, 8, 2345, {mine, 0, 17}},
-                {"emu:1", 3, 7, 2900, {mine, 900, 2900}}};
+                {"emu:2", 3, 1, 5000, {mine, 1, 5000}},
+                {"emu:2", 2, 4, SLOTS, {mine, 6000}},
+                {"emu", 3, 8, 4690, {mine, 0, 17}},
+                {"emu:1", 3, 7, 5800, {mine, 1800, 5800}}};
   for (const auto &x : others) {
     schedule((uint64_t)x.Sq);
     ck_assert_msg(alone == call.run(x.device, x.B, x.Sq, x.Sk, x.length), "other bits on %s with B %d, Sq %d, Sk %d",
@@ -203,12 +203,12 @@ END_TEST
  * one: 8 and 9 splits; 24, which one block puts together, and 25; 26 and 27. */
 START_TEST(the_same_with_a_window_of_many_splits)
 {
-  static const int32_t lengths[] = {9200, 25550, 27600};
+  static const int32_t lengths[] = {18400, 51100, 55200};
   Call call;
-  const int32_t mine = lengths[_i];
+  const int32_t mine = lengths[_i], first = 2052; /* of a split's 2048 keys: eight queries see the split before, too */
   call.args.flags = FL4_BATCH_INVARIANT;
-  call.args.mask = FL4_MASK_WINDOW, call.args.window_left = mine - 1 - 1026, call.args.window_right = 0;
-  call.cancel(1026, mine);
+  call.args.mask = FL4_MASK_WINDOW, call.args.window_left = mine - 1 - first, call.args.window_right = 0;
+  call.cancel(first, mine);
   schedule(0);
   const Bits alone = call.run("emu", 1, 1, mine, {mine});
   schedule(1);
@@ -253,7 +253,7 @@ START_TEST(the_same_without_groups)
 }
 END_TEST
 
-enum { BATCHES = 200, MINE = 1100 /* keys, of two splits */ };
+enum { BATCHES = 200, MINE = 2200 /* keys, of two splits */ };
 
 /* A sequence at any place of a paged batch, among any others, most of them short. */
 START_TEST(random_batches)
@@ -272,7 +272,7 @@ START_TEST(random_batches)
     const int B = 1 + below(MOST_BATCH), Sq = 1 + below(MOST_QUERIES), place = below(B);
     const int Sk = MINE + below(SLOTS - MINE);
     Lengths length((size_t)B);
-    for (int b = 0; b < B; b++) length[(size_t)b] = b == place ? MINE : below(below(12) ? 60 : 1500);
+    for (int b = 0; b < B; b++) length[(size_t)b] = b == place ? MINE : below(below(12) ? 60 : 3000);
     call.in_pages(16, below(500));
     std::copy(pages.begin(), pages.end(), call.table + place * COLUMNS);
     std::copy(queries.begin(), queries.end(), call.q + place * MOST_QUERIES * HEADS * D);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutants of fwd_wgmma: windows, scores, biases, lengths, pages, and values that are mended."""
-from .fwd_wgmma_runs import IN_TURN, PAIR, run
+from .fwd_wgmma_runs import IN_TURN, PAIR, run, variant
 from .table import Table
 
 MUTANTS = Table()
@@ -18,6 +18,7 @@ SINKS = "hq2sq40sk41d16:sinks:lse"
 # Biases that the copy engine finds: of three key tiles, of which two are in shared memory at a time; of one or two pages.
 BIAS, BIAS32, BOOL = "hq2sq65sk104d16:bias=fp16", "hq2sq65sk104d16:bias=fp32", "hq2sq65sk112d16:bias=bool"
 BIAS_WIDE, BIAS_HALF = "hq2sq65sk104d80:bias=fp16", "hq2sq65sk104d16:bias=bf16:bf16"
+BIAS_FULL, FULL = "hq1sq65sk104d256:bias=fp16", variant(groups=2, stages=3, sched=1)  # shared memory has room for one tile of them
 TALL, BIAS_ROW, BIAS_ROW32 = "hq1sq130sk104d16:bias=fp16", "hq1sq65sk104d16:bias=fp16/bhj", "hq1sq65sk104d16:bias=fp32/bhj"
 # And those that it does not find.
 SINGLE, SINGLE_BF16, SINGLE_BOOL = "hq2sq40sk61d16:bias=fp16", "hq2sq40sk61d16:bias=bf16", "hq2sq40sk61d16:bias=bool"
@@ -181,7 +182,7 @@ mutant("bias-loaded-in-one-slot", "the producer stays in the first slot",
 mutant("bias-read-from-one-slot", "the groups stay in the first slot",
        TILE, "slot);\n  advance<BIAS_SLOTS>(at);\n", "slot);\n", run(BIAS))
 mutant("bias-one-slot-in-two", "the slots that are walked are more than there are",
-       TILE, "advance<BIAS_SLOTS>(at);", "advance<2>(at);", run(BIAS_WIDE), nth=1)
+       TILE, "advance<BIAS_SLOTS>(at);", "advance<2>(at);", run(BIAS_FULL, FULL), nth=1)
 mutant("bias-bytes-of-slot", "as many bytes are expected as a slot has, where one row is copied",
        TILE, "BIAS_PAGES * 128 * p.bias_rows", "BIAS_TILE", run(BIAS_ROW))
 mutant("bias-bytes-of-page", "as many bytes are expected as a page has",
