@@ -41,7 +41,7 @@ constexpr int GRANULE = 8, GRANULES = KEYS / GRANULE, PAGED_STEPS = 32 / GRANULE
 
 // What is known of a row after some of its keys: its output, then its state, a chunk of 16 bytes. Rows are so far apart
 // that what the lanes have of four of them lies in different banks; in global memory, that they begin with a sector.
-constexpr int PARTIAL_ROW_BYTES = D * 4 + 16, GLOBAL_ROW_BYTES = D * 4 + 32;
+constexpr int PARTIAL_ROW_BYTES = D * 4 + 16, GLOBAL_ROW_BYTES = D * 4 + 32, PART_BYTES = ROWS * GLOBAL_ROW_BYTES;
 
 // Shared memory: of each warp the ring, in whose place its rows lie in the end; then Q.
 constexpr int ROW_BYTES = D * 2, STEP_BYTES = KEYS * ROW_BYTES, SLOT_BYTES = 2 * STEP_BYTES;

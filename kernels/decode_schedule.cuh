@@ -26,7 +26,7 @@ struct Work {
   int begin, end;       // keys of the split that some row sees
   int all_begin;        // keys that all rows see begin here …
   int all_end;          // … and end here
-  int before;           // splits before the unit's first one, modulo what is merged at a time
+  int before;           // splits of the first group that lie before the unit's first one
 };
 
 FL4_DEV int warp() { return thread_index() / 32; }
@@ -62,7 +62,23 @@ FL4_DEV i64 key_offset(const Work &w, const fl4_i64 (&stride)[3])
   return w.b * stride[0] + w.h_kv * stride[1];
 }
 
-enum { MERGED_AT_A_TIME = 8 };
+// Splits of a group, which are put together at a time, and those that one block puts together alone: a second ticket takes as
+// long as some more loads of the last block.
+enum { MERGED_AT_A_TIME = 8, MOST_ALONE = 24 };
+
+// Groups are counted from the first key of a sequence, not from a window's first one, so that a row's are the same whatever
+// else the block sees.
+FL4_DEV int group_of(const Work &w, int split) { return quotient(w.before + split, MERGED_AT_A_TIME); }
+FL4_DEV int first_of_group(const Work &w, int group) { return group * MERGED_AT_A_TIME - w.before; }
+
+// For how many groups of a unit there are tickets and room: as many as it may have, wherever its first split is in a group; 0
+// where its splits are few, or all units' tickets more than there are. The host computes the same.
+FL4_DEV int group_places(const fl4_fwd_params &p)
+{
+  if (p.splits <= MOST_ALONE) return 0;
+  const int groups = quotient(p.splits + 2 * (MERGED_AT_A_TIME - 1), MERGED_AT_A_TIME);
+  return (i64)p.B * p.Hkv * p.row_tiles * (1 + groups) * 4 <= FL4_TICKET_BYTES ? groups : 0;
+}
 
 // The last row sees the last key, whatever the mask; with a window the first row sees the first that is seen. From there on,
 // or from a multiple of split_anchor before it, splits have as many tiles each as make them few enough.

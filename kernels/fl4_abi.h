@@ -60,8 +60,9 @@ typedef struct fl4_fwd_tma_params {
 #else
   _Alignas(64)
 #endif
-  fl4_tensor_map q, k, v;
+  fl4_tensor_map q, k, v, bias;
   fl4_fwd_params fwd;
+  fl4_i32 bias_rows; /* 0: a bias that the engine cannot copy, or none; 1: one row is that of all queries; else rows of a box */
 } fl4_fwd_tma_params;
 
 /*

@@ -53,7 +53,7 @@
 #endif
 
 constexpr bool CAUSAL = FL4_CAUSAL, ALIGNED = FL4_ALIGNED, DEBUG = FL4_DEBUG, LSE = FL4_LSE;
-constexpr int D = FL4_D, BIAS = FL4_BIAS;
+constexpr int D = FL4_D, BIAS = FL4_BIAS, BIAS_BYTES = BIAS == 4 ? 1 : BIAS == 3 ? 4 : 2;
 constexpr bool WINDOW = FL4_WINDOW, SOFTCAP = FL4_SOFTCAP, ALIBI = FL4_ALIBI, SINKS = FL4_SINKS;
 constexpr bool RAGGED_Q = FL4_RAGGED_Q, RAGGED_K = FL4_RAGGED_K, USED_K = FL4_USED_K, PAGED = FL4_PAGED;
 constexpr bool LENGTHS = RAGGED_Q || RAGGED_K || USED_K;  // sequences have lengths of their own

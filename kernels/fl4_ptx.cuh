@@ -110,6 +110,16 @@ FL4_DEV u32 load_shared_32(u32 address)
   asm volatile("ld.shared.b32 %0, [%1];" : "=r"(x) : "r"(address) : "memory");
   return x;
 }
+FL4_DEV u32 load_shared_16(u32 address)
+{
+  u16 x;
+  asm volatile("ld.shared.u16 %0, [%1];" : "=h"(x) : "r"(address) : "memory");
+  return x;
+}
+FL4_DEV void load_shared_64(u32 (&x)[2], u32 address)
+{
+  asm volatile("ld.shared.v2.b32 {%0,%1}, [%2];" : "=r"(x[0]), "=r"(x[1]) : "r"(address) : "memory");
+}
 FL4_DEV void store_shared_128(u32 address, const u32 (&x)[4])
 {
   asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(address), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
@@ -316,6 +326,13 @@ FL4_DEV float max_f32(float a, float b)
 {
   float y;
   asm("max.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+  return y;
+}
+// a·b + c, rounded once, wherever it stands: of a sum of two products the compiler would choose which is. 9.7.3.6
+FL4_DEV float fma_f32(float a, float b, float c)
+{
+  float y;
+  asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(y) : "f"(a), "f"(b), "f"(c));
   return y;
 }
 FL4_DEV float float_from_bits(u32 bits) { return __uint_as_float(bits); }

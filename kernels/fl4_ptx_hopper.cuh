@@ -43,8 +43,9 @@ FL4_DEV void mbarrier_init_fence()
 {
   asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async;" ::: "memory");
 }
-// Makes what the thread has stored in shared memory known to copies and matrix products. 9.7.13.4
-FL4_DEV void async_fence() { asm volatile("fence.proxy.async;" ::: "memory"); }
+// Puts copies to shared memory, and matrix products from it, behind the thread's loads and stores there. Of global memory too it
+// would wait for the whole GPU. 9.7.13.4
+FL4_DEV void async_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 FL4_DEV void mbarrier_arrive(u32 barrier)
 {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is done to a score beyond scale · q·k: softcap, ALiBi, bias, in this order; and the sink at the end of a row. All in
-// powers of two: a score times log2 e.
+// What is done to a score beyond scale · q·k: softcap, ALiBi, bias, in this order; and the sink at the end of a row. These
+// scores are natural logarithms, so that a bias is added as it is; those that have only a scale are as the product left them.
 #ifndef FL4_SCORES_CUH
 #define FL4_SCORES_CUH
 
 #include "fl4_sequence.cuh"
 
-constexpr bool SCORED = SOFTCAP || ALIBI || BIAS;  // then scores are whole, and their scale is 1
-constexpr float LOG2_E = 1.4426950408889634f;
+constexpr bool SCORED = SOFTCAP || ALIBI || BIAS;
+constexpr float LOG2_E = 1.4426950408889634f, LN_2 = 0.6931471805599453f;
 
 FL4_DEV float load_float(const void *address) { return float_from_bits(load_global_32(address)); }
-FL4_DEV float score_scale(const fl4_fwd_params &p) { return SCORED ? 1.f : p.scale_log2; }
+// What makes a score a power of two.
+FL4_DEV float score_scale(const fl4_fwd_params &p) { return SCORED ? LOG2_E : p.scale_log2; }
 
 // By 1 - 2 / (1 + e^2x), which is good to some 1e-7, where tanh.approx is to 1e-3.
 FL4_DEV float tanh_by_exp2(float x)
@@ -21,18 +22,16 @@ FL4_DEV float tanh_by_exp2(float x)
 
 // Of a row, what its scores need.
 struct RowScores {
-  float slope;       // ALiBi's, times log2 e
+  float slope;       // ALiBi's
   float distance;    // of key `first` from the diagonal: exact, for keys are fewer than 2^24 where it matters
   const char *bias;  // of key 0
 };
-
-constexpr int BIAS_BYTES = BIAS == 4 ? 1 : BIAS == 3 ? 4 : 2;
 
 FL4_DEV float alibi_slope(const fl4_fwd_params &p, int b, int h)
 {
   if (!ALIBI) return 0.f;
   const i64 at = b * p.slope_stride[0] + h * p.slope_stride[1];
-  return LOG2_E * load_float(reinterpret_cast<const char *>(p.slopes) + 4 * at);
+  return load_float(reinterpret_cast<const char *>(p.slopes) + 4 * at);
 }
 
 // Rows beyond the last have the bias of the last. `diagonal`: the key from which the row's distances count.
@@ -49,8 +48,8 @@ FL4_DEV RowScores row_scores(const fl4_fwd_params &p, float slope, int b, int h,
 FL4_DEV float bias_value(u32 bits)
 {
   if (BIAS == 4) return bits ? 0.f : MINUS_INFINITY;
-  if (BIAS == 3) return LOG2_E * float_from_bits(bits);
-  return LOG2_E * (BIAS == 2 ? float_from_bits(bits << 16) : half_to_float((u16)bits));
+  if (BIAS == 3) return float_from_bits(bits);
+  return BIAS == 2 ? float_from_bits(bits << 16) : half_to_float((u16)bits);
 }
 
 FL4_DEV float bias_of(const fl4_fwd_params &p, const RowScores &r, int key)
@@ -59,10 +58,10 @@ FL4_DEV float bias_of(const fl4_fwd_params &p, const RowScores &r, int key)
   return bias_value(BIAS == 4 ? load_global_8(at) : BIAS == 3 ? load_global_32(at) : load_global_16(at));
 }
 
-// The score of key `first` + `step` without its bias, from q·k.
+// The score of key `first` + `step` without its bias, from q·k. With a softcap the parameter is the scale divided by it.
 FL4_DEV float scored(const fl4_fwd_params &p, const RowScores &r, float s, int step)
 {
-  s = SOFTCAP ? p.softcap_log2 * tanh_by_exp2(s * p.scale_log2) : s * p.scale_log2;
+  s = SOFTCAP ? p.softcap_log2 * LN_2 * tanh_by_exp2(s * p.scale_log2) : s * (p.scale_log2 * LN_2);
   const float distance = r.distance - (float)step;
   return ALIBI ? s - r.slope * (distance < 0.f ? -distance : distance) : s;
 }

@@ -17,6 +17,7 @@
 #include "wgmma_schedule.cuh"
 #include "wgmma_mender.cuh"
 #include "wgmma_softmax.cuh"
+#include "wgmma_merge.cuh"
 #include "wgmma_epilogue.cuh"
 
 FL4_WGMMA(FL4_BN)
@@ -28,12 +29,13 @@ FL4_WGMMA(FL4_D)
 
 FL4_DEV void load_queries(const fl4_fwd_tma_params &p, const Pipeline &pipe, const RowTile &t, int n)
 {
-  const int first = (RAGGED_Q ? t.s.first_query : 0) + t.row0;
+  const int first = (RAGGED_Q ? t.s.first_query : 0) + t.row0 / PACK;
   for (int group = 0; group < GROUPS; group++) {
     const int slot = n % QBUF * GROUPS + group;
     if (!wait_for(p.fwd, pipe.q_empty, slot, n / QBUF + 1)) return;
-    load_pages(pipe.q + slot * Q_BYTES, pipe.q_full + 8 * slot, &p.q, Q_BYTES, first + group * GROUP_ROWS, t.h,
-               RAGGED_Q ? 0 : t.b);
+    const int query = first + group * (GROUP_ROWS / PACK);
+    load_pages(pipe.q + slot * Q_BYTES, pipe.q_full + 8 * slot, &p.q, Q_BYTES, PACK > 1 ? t.h : query,
+               PACK > 1 ? query : t.h, RAGGED_Q ? 0 : t.b); // packed, the map has heads where rows are else
   }
 }
 
@@ -95,28 +97,33 @@ FL4_DEV void load_values(const fl4_fwd_tma_params &p, const Pipeline &pipe, Plac
 // free when the last scores of the row tile before are there, whose values must be on their way by then.
 FL4_DEV void produce(const fl4_fwd_tma_params &p, const Pipeline &pipe)
 {
-  Place k = {0, 0}, v = {0, 0};
+  Place k = {0, 0}, v = {0, 0}, bias = {0, 0};
   RowTile before = {};
-  int number = block_index(), mended = 0;
+  int number = first_number(), mended = 0;
   if (!TELLS_FIRST && number >= row_tiles(p.fwd)) return;
   RowTile t = TELLS_FIRST ? row_tile_from(p.fwd, number) : row_tile(p.fwd, number);
   if (TELLS_FIRST) tell_tile(p.fwd, pipe, t, 0);
-  for (int n = 0; t.key_tiles > 0; n++) {
+  for (int n = 0; t.key_tiles > 0 && !is_empty(t); n++) {
     const int last = t.key_tiles - 1;
     if (QBUF > 1) load_queries(p, pipe, t, n);
     load_keys(p, pipe, k, t, last * BN);
     if (n > 0) load_values(p, pipe, v, before, first_tile(before) * BN, mended);
     if (QBUF == 1) load_queries(p, pipe, t, n);
-    number = draw_tile(p.fwd, number);
-    for (int tile = last; tile > first_tile(t); tile--) {
+    load_biases(p, pipe, bias, t, last * BN);
+    for (int tile = last;; tile--) {
+      // Late, so that who has a long row tile does not take another before its time.
+      if (tile == min_i32(last, first_tile(t) + 1)) number = draw_tile(p.fwd, number);
+      if (tile == first_tile(t)) break;
       load_keys(p, pipe, k, t, (tile - 1) * BN);
       load_values(p, pipe, v, t, tile * BN, mended);
+      load_biases(p, pipe, bias, t, (tile - 1) * BN);
     }
     before = t;
     t = row_tile_from(p.fwd, number);
     tell_tile(p.fwd, pipe, t, n + TELLS_FIRST);
   }
-  if (!TELLS_FIRST || before.key_tiles > 0) load_values(p, pipe, v, before, first_tile(before) * BN, mended);
+  if ((!TELLS_FIRST && SPLITS == 1) || before.key_tiles > 0)
+    load_values(p, pipe, v, before, first_tile(before) * BN, mended);
   if (MENDS && wait_for_mender(p.fwd, pipe, mended)) tell_mender(pipe, NOTHING_MORE, 0);
 }
 
@@ -141,6 +148,12 @@ FL4_DEV void multiply_weights_values(float (&o)[D / 2], const Weights &w, u32 v)
   wgmma_commit();
 }
 
+// The end of a block's only row tile, or of its last.
+FL4_DEV void finish_all(Rows &rows, const RowTile &t, int row, const fl4_fwd_params &p)
+{
+  if (merge_splits(rows, p)) finish(rows, t, row, p);
+}
+
 FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int group)
 {
   const fl4_fwd_params &p = params.fwd;
@@ -149,22 +162,25 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   const int my_turn = 1 + group, next_turn = 1 + (group + 1) % GROUPS;
   const int warp_row = group * GROUP_ROWS + thread_index() % 128 / 32 * 16, lane_row = warp_row + lane() / 4;
   RowTile t = {};
-  if (TELLS_FIRST ? !hear_tile(p, pipe, t, 0) : block_index() >= row_tiles(p)) return;
+  if (TELLS_FIRST ? !hear_tile(p, pipe, t, 0) : first_number() >= row_tiles(p)) return;
+  Rows rows;
+  if (SPLITS > 1 && !TELLS_FIRST) t = row_tile(p, first_number());
+  if (is_empty(t)) {
+    clear(rows);
+    finish_all(rows, t, t.row0 + lane_row, p);
+    return;
+  }
   if (PINGPONG && group == GROUPS - 1) named_barrier_arrive(1, 256); // the first turn is group 0's
 
-  Rows rows;
   Scores s;
   Weights weights;
-  if (!TELLS_FIRST) t = row_tile(p, block_index());
+  if (SPLITS == 1 && !TELLS_FIRST) t = row_tile(p, first_number());
   int n = 0;                  // row tiles done
   int tile = t.key_tiles - 1; // key tile whose scores are there
   OpenTiles open = open_tiles(p, t, group);
   int course = BEGINNING;
-  Place k = {0, 0}, v = {0, 0};
+  Place k = {0, 0}, v = {0, 0}, bias = {0, 0};
   float slope = alibi_slope(p, t.b, t.h);
-  const bool aligned = bias_is_aligned(p);
-  Biases biases;
-  read_biases(biases, p, t, aligned, t.row0 + lane_row, tile * BN);
   clear(rows);
 
   wait_for(p, pipe.q_full, group, 0);
@@ -182,8 +198,9 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     if (last) release(pipe.q_empty, n % QBUF * GROUPS + group);
     const bool k_here = is_over(pipe.k_full, k), v_here = is_over(pipe.v_full, v);
 
-    bool few = p.Sq <= GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
-    score(s, biases, p, t, slope, t.row0 + lane_row, tile * BN);
+    bool few = p.Sq * PACK <=
+               GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
+    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, tile * BN);
     if (!open.has(tile)) {
       mask_scores(s, p, t, t.row0 + lane_row, tile * BN);
       few |= keys_seen(p, t, t.row0 + warp_row) - tile * BN < FEW;
@@ -203,8 +220,6 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
     multiply_weights_values(rows.o, weights, v_tiles + v.slot * (TILE_BYTES >> 4));
     multiply_query_keys(s, q_tiles + n % QBUF * (GROUPS * Q_BYTES >> 4), k_tiles + k.slot * (TILE_BYTES >> 4));
     if (PINGPONG) named_barrier_arrive(next_turn, 256);
-    if (BIAS && last) read_biases(biases, p, next, aligned, next.row0 + lane_row, (next.key_tiles - 1) * BN);
-    if (BIAS && !last) read_biases(biases, p, t, aligned, t.row0 + lane_row, (tile - 1) * BN);
     wgmma_wait<1>();
     wgmma_arrived(rows.o);
     release(pipe.v_empty, v.slot);
@@ -227,7 +242,7 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   if (PINGPONG && group < GROUPS - 1) named_barrier_arrive(next_turn, 256); // nobody comes after the last one
   wgmma_wait<0>();
   wgmma_arrived(rows.o);
-  finish(rows, t, t.row0 + lane_row, p);
+  finish_all(rows, t, t.row0 + lane_row, p);
 }
 
 FL4_KERNEL(fl4_fwd_wgmma, THREADS, 1)(FL4_PARAM fl4_fwd_tma_params p)
@@ -235,6 +250,7 @@ FL4_KERNEL(fl4_fwd_wgmma, THREADS, 1)(FL4_PARAM fl4_fwd_tma_params p)
   const Pipeline pipe = pipeline();
   const int group = warpgroup_index();
   if (thread_index() == PRODUCER * 128) tma_prefetch(&p.q), tma_prefetch(&p.k), tma_prefetch(&p.v);
+  if (BIAS && p.bias_rows && thread_index() == PRODUCER * 128) tma_prefetch(&p.bias);
   if (thread_index() == 0) init_barriers(pipe);
   block_barrier();
   if (group == PRODUCER) {

@@ -15,7 +15,7 @@
 #include "wgmma_config.cuh"
 
 // Row tiles that the producer has told of, and what it tells of each.
-constexpr bool TOLD_MORE = LENGTHS || WINDOW;
+constexpr bool TOLD_MORE = LENGTHS || WINDOW;  // and splits, which have one row tile, where lengths have it told
 constexpr int TOLD = 2, TOLD_BYTES = TOLD_MORE ? 32 : 16;
 
 // Behind the last key of a sequence may lie anything, NaN too, where it is not the end of the tensor: such values become 0
@@ -28,6 +28,7 @@ struct Pipeline {
   u32 q_full, q_empty, k_full, k_empty, v_full, v_empty, told_full, told_empty;
   u32 told;
   u32 landed, mend_full, mend_empty, mend;  // if MENDS
+  u32 bias, bias_full, bias_empty;          // if BIAS; of each slot and group
 };
 
 FL4_DEV Pipeline pipeline()
@@ -41,9 +42,10 @@ FL4_DEV Pipeline pipeline()
   p.told = (p.told_empty + 8 * TOLD + TOLD_BYTES - 1) / TOLD_BYTES * TOLD_BYTES;
   p.mend = p.told + TOLD_BYTES * TOLD;
   p.landed = p.mend + 16, p.mend_full = p.landed + 8, p.mend_empty = p.landed + 16;
+  p.bias = p.q + BIAS_OFFSET, p.bias_full = p.landed + 24, p.bias_empty = p.bias_full + 8 * BIAS_SLOTS * GROUPS;
   return p;
 }
-static_assert(8 * (2 * QBUF * GROUPS + 4 * STAGES + 2 * TOLD) + TOLD_BYTES * (TOLD + 1) + (MENDS ? 16 + 24 : 0) <= BARRIER_BYTES,
+static_assert(8 * (2 * QBUF * GROUPS + 4 * STAGES + 2 * TOLD) + TOLD_BYTES * (TOLD + 1) + 16 + 24 + 16 * BIAS_SLOTS * GROUPS <= BARRIER_BYTES,
               "room for the barriers");
 
 // By one thread, before all others use them. A slot is given back by one lane of each warp that reads it.
@@ -56,6 +58,8 @@ FL4_DEV void init_barriers(const Pipeline &p)
   }
   for (int i = 0; i < TOLD; i++) mbarrier_init(p.told_full + 8 * i, 1), mbarrier_init(p.told_empty + 8 * i, 128 * GROUPS);
   if (MENDS) mbarrier_init(p.landed, 1), mbarrier_init(p.mend_full, 1), mbarrier_init(p.mend_empty, 32);
+  for (int i = 0; i < (BIAS ? BIAS_SLOTS * GROUPS : 0); i++)
+    mbarrier_init(p.bias_full + 8 * i, 1), mbarrier_init(p.bias_empty + 8 * i, 4);
   mbarrier_init_fence();
 }
 

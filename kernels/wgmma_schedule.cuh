@@ -10,40 +10,46 @@
 // blocks; or the next one that nobody has, for which blocks draw tickets from a counter in the workspace. Each
 // block draws until there is none left, so the draws of a launch are as many as tiles: the counter wraps there and is
 // 0 again for the next launch.
+//
+// Where row tiles are few, several blocks share the keys of each: SPLITS neighbours. They have one row tile.
 #ifndef WGMMA_SCHEDULE_CUH
 #define WGMMA_SCHEDULE_CUH
 
 #include "fl4_sequence.cuh"
 #include "wgmma_pipeline.cuh"
 
+// Query heads of a key head may be packed: row r of a row tile is then query r / PACK of head h + r % PACK. A prompt's end or a
+// few drafts fill tiles better, and each reads the keys once for all of these heads.
 struct RowTile {
-  int b, h, h_kv;  // batch, query head, key/value head
-  int row0;        // first query row
+  int b, h, h_kv;  // batch, first query head, key/value head
+  int row0;        // first row
   int key_tiles;   // those before this one have all keys that its rows see; 0: there is no such row tile
-  int first_tile;  // those from this one on; with a window it may not be 0
+  int first_tile;  // those from this one on; with a window it may not be 0. Of a split both are of its share, which may be none
   Sequence s;      // with lengths
 };
 
-FL4_DEV int first_tile(const RowTile &t) { return WINDOW ? t.first_tile : 0; }
+FL4_DEV int first_tile(const RowTile &t) { return WINDOW || SPLITS > 1 ? t.first_tile : 0; }
+FL4_DEV bool is_empty(const RowTile &t) { return SPLITS > 1 && t.first_tile >= t.key_tiles; }
+FL4_DEV int first_number() { return block_index() / SPLITS; }
 FL4_DEV int queries(const fl4_fwd_params &p, const RowTile &t) { return RAGGED_Q ? t.s.queries : p.Sq; }
 FL4_DEV int keys(const fl4_fwd_params &p, const RowTile &t) { return LENGTHS ? t.s.keys : p.Sk; }
-FL4_DEV int diagonal(const fl4_fwd_params &p, const RowTile &t, int row) { return row + (keys(p, t) - queries(p, t)); }
+FL4_DEV int diagonal(const fl4_fwd_params &p, const RowTile &t, int row) { return row / PACK + (keys(p, t) - queries(p, t)); }
 
 // Ragged queries are one long sequence of row tiles for each head.
-FL4_DEV int grid_heads(const fl4_fwd_params &p) { return RAGGED_Q ? p.Hq : p.B * p.Hq; }
+FL4_DEV int grid_heads(const fl4_fwd_params &p) { return (RAGGED_Q ? p.Hq : p.B * p.Hq) / PACK; }
 FL4_DEV int row_tiles(const fl4_fwd_params &p) { return grid_heads(p) * p.row_tiles; }
 
 // Keys that row `row` sees end here, …
 FL4_DEV int keys_seen(const fl4_fwd_params &p, const RowTile &t, int row)
 {
   if (CAUSAL) return min_i32(keys(p, t), diagonal(p, t, row) + 1);
-  if (WINDOW) return clamp_i32(diagonal(p, t, row) + p.window_right + 1, 0, keys(p, t));
+  if (WINDOW) return keys_end(p, queries(p, t), keys(p, t), row / PACK);
   return keys(p, t);
 }
 // … and begin here.
 FL4_DEV int first_seen(const fl4_fwd_params &p, const RowTile &t, int row)
 {
-  return WINDOW ? clamp_i32(diagonal(p, t, row) - p.window_left, 0, keys(p, t)) : 0;
+  return WINDOW ? keys_begin(p, queries(p, t), keys(p, t), row / PACK) : 0;
 }
 
 FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
@@ -58,8 +64,9 @@ FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
     head = number / p.row_tiles, tile = number % p.row_tiles;
   }
   RowTile t;
-  t.b = RAGGED_Q ? sequence_of_tile(p, tile, BM) : head / p.Hq;
-  t.h = head % p.Hq;
+  const int heads_of_batch = p.Hq / PACK;
+  t.b = RAGGED_Q ? sequence_of_tile(p, tile, BM) : head / heads_of_batch;
+  t.h = head % heads_of_batch * PACK;
   t.h_kv = t.h / (p.Hq / p.Hkv);
   t.row0 = tile * BM;
   if (LENGTHS) t.s = sequence_of(p, t.b);
@@ -70,6 +77,11 @@ FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
   }
   t.key_tiles = max_i32(1, (keys_seen(p, t, t.row0 + BM - 1) + BN - 1) / BN);
   t.first_tile = min_i32(first_seen(p, t, t.row0) / BN, t.key_tiles - 1);
+  if (SPLITS > 1) {  // rounded up, so that the first has a share, which is told from no row tile
+    const int split = block_index() % SPLITS, all = t.key_tiles - t.first_tile, first = t.first_tile;
+    t.first_tile = first + (all * split + SPLITS - 1) / SPLITS;
+    t.key_tiles = first + (all * (split + 1) + SPLITS - 1) / SPLITS;
+  }
   return t;
 }
 

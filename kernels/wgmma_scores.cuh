@@ -2,9 +2,8 @@
 //
 // Scores beyond their scale: softcap, ALiBi, bias.
 //
-// A lane has two neighbouring keys of each eight of a row, so it would read a bias in pieces of 4 bytes. Instead it reads
-// the eight keys of one eight in four, and the four lanes of a row exchange what they have; and it does so while the product of
-// the scores is still under way, if a bias is aligned and a tile's keys are all there.
+// The producer copies the biases of a group's rows and a key tile to shared memory, while the tile before is worked on, if
+// the copy engine can find them; else lanes read them one by one.
 #ifndef WGMMA_SCORES_CUH
 #define WGMMA_SCORES_CUH
 
@@ -13,105 +12,120 @@
 
 typedef float Scores[BN / 2];  // [4i + 2·half + e]: key 8i + 2·(lane%4) + e, row 8·half + lane/4 of the warp
 
-// Four lanes that have four words each exchange them: lane t gets word t of all, in the order of the lanes.
-FL4_DEV void transpose(u32 (&x)[4])
+// ---------------------------------------------------------------- by the producer
+
+// Where a dimension of the bias is broadcast its tensor has one of it.
+FL4_DEV void load_biases(const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, int key0)
 {
-  const bool odd = lane() % 2, upper = lane() / 2 % 2;
+  if (!BIAS || !p.bias_rows) return;
+  const int b = p.fwd.bias_stride[0] ? t.b : 0, h = p.fwd.bias_stride[1] ? t.h : 0;
+#pragma unroll 1
+  for (int group = 0; group < GROUPS; group++) {
+    const int slot = at.slot * GROUPS + group;
+    if (!wait_for(p.fwd, pipe.bias_empty, slot, at.phase + 1)) return;
+    mbarrier_arrive_expect(pipe.bias_full + 8 * slot, BIAS_PAGES * 128 * p.bias_rows);
+    for (int page = 0; page < BIAS_PAGES; page++)
+      tma_load(pipe.bias + slot * BIAS_TILE + page * BIAS_PAGE, &p.bias, pipe.bias_full + 8 * slot,
+               key0 * BIAS_BYTES / 2 + page * 64, p.bias_rows == 1 ? 0 : t.row0 + group * GROUP_ROWS, h, b);
+  }
+  advance<BIAS_SLOTS>(at);
+}
+
+// ---------------------------------------------------------------- by the groups that compute
+
+// Biases of sixteen keys: [eight][half][e].
+typedef float SixteenBiases[2][2][2];
+
+// Where a lane finds its biases of the first eight keys in a tile: those of its rows, or with ldmatrix the row that it names. Chunk
+// c of row r lies at c ^ (r % 8), so those of the keys that follow are an XOR away.
+FL4_DEV u32 bias_place(const fl4_fwd_tma_params &p, u32 tile)
+{
+  const int warp_row = thread_index() % 128 / 32 * 16, lane = lane_index();  // asked for anew: addresses would be dear to keep
+  int row = warp_row + lane / 4, byte = lane % 4 * 2 * BIAS_BYTES;
+  if (BIAS == 1 || BIAS == 2) row = warp_row + lane % 16, byte = lane / 16 * 16;
+  if (p.bias_rows == 1) row = 0;
+  return tile + row * 128 + (byte ^ row % 8 * 16);
+}
+FL4_DEV u32 along_bias_row(u32 place, int eight)
+{
+  const int byte = eight * 8 * BIAS_BYTES;
+  return (place ^ (byte % 128 / 16 * 16)) + byte % 16 + byte / 128 * BIAS_PAGE;
+}
+
+// From a tile in shared memory. Those of 16 bits lie in registers as ldmatrix leaves them just as scores do. `below`: from a row to
+// the one eight further.
+FL4_DEV void copied_biases(SixteenBiases &x, u32 place, int below, int first_eight)
+{
+  if (BIAS == 1 || BIAS == 2) {
+    u32 two[4];
+    ldmatrix_x4(two, along_bias_row(place, first_eight));
 #pragma unroll
-  for (int i = 0; i < 4; i += 2) {
-    const u32 got = shuffle_xor_32(odd ? x[i] : x[i + 1], 1);
-    (odd ? x[i] : x[i + 1]) = got;
+    for (int i = 0; i < 8; i++) {
+      const u32 word = two[i / 2];
+      x[i / 4][i / 2 % 2][i % 2] = bias_value(i % 2 ? word >> 16 : word & 0xffff);
+    }
   }
 #pragma unroll
-  for (int i = 0; i < 2; i++) {
-    const u32 got = shuffle_xor_32(upper ? x[i] : x[i + 2], 2);
-    (upper ? x[i] : x[i + 2]) = got;
+  for (int i = 0; i < (BIAS >= 3 ? 4 : 0); i++) {
+    const u32 from = along_bias_row(place, first_eight + i / 2) + i % 2 * below;
+    if (BIAS == 3) {
+      u32 two[2];
+      load_shared_64(two, from);
+      x[i / 2][i % 2][0] = bias_value(two[0]), x[i / 2][i % 2][1] = bias_value(two[1]);
+    } else {
+      const u32 two = load_shared_16(from);
+      x[i / 2][i % 2][0] = bias_value(two & 0xff), x[i / 2][i % 2][1] = bias_value(two >> 8);
+    }
   }
 }
 
-constexpr int FOURS = BN / 32;                  // of eights; what is left of a tile is read key by key
-constexpr bool EARLY = BIAS == 1 || BIAS == 2 || BIAS == 4;  // biases of 4 bytes would take too many registers
-constexpr int EIGHT_WORDS = BIAS == 4 ? 2 : 4;  // of eight biases
-
-// Biases of a tile as they were read, before lanes exchange them.
-struct Biases {
-  bool here;
-  u32 words[EARLY && FOURS ? 2 : 1][FOURS ? FOURS : 1][EIGHT_WORDS];
-};
-
-// May eight keys be read at once?
-FL4_DEV bool bias_is_aligned(const fl4_fwd_params &p)
+// From the caller's memory. `r`: of the lane's two rows, `key`: its first key.
+FL4_DEV void single_biases(SixteenBiases &x, const fl4_fwd_params &p, const RowScores (&r)[2], int key)
 {
-  const i64 strides = p.bias_stride[0] | p.bias_stride[1] | p.bias_stride[2];
-  return EARLY && p.bias_stride[3] == 1 && (strides * BIAS_BYTES | (i64)p.bias) % (8 * BIAS_BYTES) == 0;
+#pragma unroll
+  for (int i = 0; i < 8; i++) x[i / 4][i / 2 % 2][i % 2] = bias_of(p, r[i / 2 % 2], key + i / 4 * 8 + i % 2);
 }
 
-FL4_DEV void load_eight(u32 (&x)[4], const char *from) { load_global_128(x, from); }
-FL4_DEV void load_eight(u32 (&x)[2], const char *from) { load_global_64(x, from); }
-
-// Begins to read the biases of a tile. `row`: the lane's first row.
-FL4_DEV void read_biases(Biases &x, const fl4_fwd_params &p, const RowTile &t, bool aligned, int row, int key0)
+// `row`: the lane's first row. `tile`: where the biases lie; 0: they have not been copied.
+template <bool COPIED>
+FL4_DEV void score_tile(Scores &s, const fl4_fwd_tma_params &p, const RowTile &t, float slope, int row, int key0, u32 tile)
 {
-  if (!BIAS) return;
-  x.here = aligned && key0 + BN <= p.Sk;
-  if (!EARLY || !x.here) return;
+  const int first = key0 + 2 * (lane() % 4);
+  RowScores r[2];
 #pragma unroll
-  for (int half = 0; half < (EARLY ? 2 : 0); half++) {
-    const RowScores r = row_scores(p, 0.f, t.b, t.h, row + 8 * half, 0, 0);
+  for (int half = 0; half < 2; half++)
+    r[half] = row_scores(p.fwd, slope, t.b, t.h, row + 8 * half, diagonal(p.fwd, t, row + 8 * half), first);
+  const u32 place = BIAS && COPIED ? bias_place(p, tile) : 0;
+  const int below = p.bias_rows == 1 ? 0 : 8 * 128;
 #pragma unroll
-    for (int i = 0; i < FOURS; i++)
-      load_eight(x.words[EARLY ? half : 0][i], r.bias + (key0 + 32 * i + 8 * (lane() % 4)) * BIAS_BYTES);
+  for (int i = 0; i < BN / 8; i += 2) {
+    SixteenBiases bias;
+    if (BIAS && COPIED) copied_biases(bias, place, below, i);
+    if (BIAS && !COPIED) single_biases(bias, p.fwd, r, first + 8 * i);
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+      const int eight = n / 4, half = n / 2 % 2, e = n % 2;
+      float &x = s[4 * (i + eight) + 2 * half + e];
+      x = scored(p.fwd, r[half], x, 8 * (i + eight) + e);
+      if (BIAS) x += bias[eight][half][e];
+    }
   }
 }
 
-// Two biases from a word.
-FL4_DEV float bias_of_word(u32 two, int e)
-{
-  if (BIAS == 4) return bias_value(two >> 8 * e & 0xff);
-  return bias_value(e ? two >> 16 : two & 0xffff);
-}
-
-// `row`: the lane's first row.
-FL4_DEV void score(Scores &s, const Biases &biases, const fl4_fwd_params &p, const RowTile &t, float slope, int row, int key0)
+FL4_DEV void score(Scores &s, const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, float slope,
+                   int row, int key0)
 {
   if (!SCORED) return;
-  const int first = key0 + 2 * (lane() % 4);
-#pragma unroll
-  for (int half = 0; half < 2; half++) {
-    const RowScores r =
-        row_scores(p, slope, t.b, t.h, row + 8 * half, diagonal(p, t, row + 8 * half), first);
-#pragma unroll
-    for (int i = 0; i < BN / 8; i++)
-#pragma unroll
-      for (int e = 0; e < 2; e++) {
-        float &x = s[4 * i + 2 * half + e];
-        x = scored(p, r, x, 8 * i + e);
-      }
-    if (EARLY && biases.here) {
-#pragma unroll
-      for (int i = 0; i < FOURS; i++) {
-        u32 x[4];
-#pragma unroll
-        for (int w = 0; w < 4; w++) {
-          const u32 word = biases.words[EARLY ? half : 0][i][BIAS == 4 ? w / 2 : w % EIGHT_WORDS];
-          x[w] = BIAS == 4 ? word >> 16 * (w % 2) & 0xffff : word;
-        }
-        transpose(x);
-#pragma unroll
-        for (int w = 0; w < 4; w++)
-#pragma unroll
-          for (int e = 0; e < 2; e++) s[4 * (4 * i + w) + 2 * half + e] += bias_of_word(x[w], e);
-      }
-    }
-    if (BIAS) {
-      const int from = EARLY && biases.here ? 4 * FOURS : 0;
-#pragma unroll
-      for (int i = 0; i < BN / 8; i++)
-#pragma unroll
-        for (int e = 0; e < 2; e++)
-          if (i >= from) s[4 * i + 2 * half + e] += bias_of(p, r, first + 8 * i + e);
-    }
-  }
+  if (!BIAS || !p.bias_rows) return score_tile<false>(s, p, t, slope, row, key0, 0);
+  const int slot = at.slot * GROUPS + warpgroup_index();
+  wait_for(p.fwd, pipe.bias_full, slot, at.phase);
+  score_tile<true>(s, p, t, slope, row, key0, pipe.bias + slot * BIAS_TILE);
+  // That loads are issued is not enough: where matrix products keep shared memory busy, one was overtaken by the release, the next
+  // copy and its data. Only a proxy fence puts the copy engine behind loads.
+  async_fence();
+  warp_barrier();
+  release(pipe.bias_empty, slot);
+  advance<BIAS_SLOTS>(at);
 }
 
 #endif

@@ -15,7 +15,7 @@ static bool runs_on(const fl4__family *family, const fl4_device_info *device)
 
 static bool is_for(const fl4__family *family, const fl4__problem *problem, const fl4_device_info *device)
 {
-  return runs_on(family, device) && !family->by_name && (!family->is_for || family->is_for(problem));
+  return runs_on(family, device) && (!family->is_for || family->is_for(problem));
 }
 
 /* The family's choice, overruled by the values that `forced` gives. */

@@ -34,6 +34,7 @@ typedef struct fl4__geometry {
   int32_t section_heads;  /* see fl4_fwd_params */
   int32_t splits, split_keys, split_anchor; /* see fl4_fwd_params */
   int32_t tma_rows[3];    /* rows of q, k and v that the copy engine takes at once; 0: the kernel takes no tensor maps */
+  int32_t tma_heads;      /* heads of q whose rows these are, side by side; up to 1: one */
   size_t workspace_bytes;
 } fl4__geometry;
 
@@ -67,7 +68,6 @@ struct fl4__family {
   void (*canonical)(fl4__variant *, const fl4__problem *, const fl4_device_info *);
   /* Whether it is for problems of this kind, and chosen for them if it does not refuse; others it runs if asked for. NULL: all. */
   bool (*is_for)(const fl4__problem *);
-  bool by_name; /* only who asks for it gets it */
   /* See fl4__launch_registers(). NULL: any number. */
   int (*launch_registers)(const fl4__variant *);
 };

@@ -10,6 +10,7 @@
 
 #include "cuda/cuda_device.h"
 #include "error.h"
+#include "tensor_boxes.h"
 
 typedef CUresult (*encode_fn)(CUtensorMap *, CUtensorMapDataType, cuuint32_t rank, void *address,
                               const cuuint64_t *sizes, const cuuint64_t *strides, const cuuint32_t *box,
@@ -36,23 +37,22 @@ static fl4_status find_encode(encode_fn *encode)
 
 enum { PAGE = 64 }; /* columns of a box: 128 bytes, as wide as the swizzle */
 
-/* `stride`: of batch, head and row. The engine wants a valid one also where there is but one, and nobody takes a step. */
-static fl4_status encode_map(encode_fn encode, const fl4__build *build, const char *name, fl4_u64 address,
-                             const int64_t size[3], const fl4_i64 stride[3], int rows, fl4_tensor_map *map)
+/* The engine wants a valid stride also where there is but one, and nobody takes a step. */
+static fl4_status encode_map(encode_fn encode, bool bf16, const fl4__tensor_box *b, fl4_tensor_map *map)
 {
-  const bool bf16 = build->dtype == FL4_DTYPE_BF16;
-  const cuuint64_t sizes[4] = {(cuuint64_t)build->D, (cuuint64_t)size[2], (cuuint64_t)size[1], (cuuint64_t)size[0]};
-  const cuuint32_t box[4] = {PAGE, (cuuint32_t)rows, 1, 1}, element_strides[4] = {1, 1, 1, 1};
+  const cuuint64_t sizes[4] = {(cuuint64_t)b->columns, (cuuint64_t)b->size[2], (cuuint64_t)b->size[1],
+                               (cuuint64_t)b->size[0]};
+  const cuuint32_t box[4] = {PAGE, (cuuint32_t)b->box[0], (cuuint32_t)b->box[1], 1}, element_strides[4] = {1, 1, 1, 1};
   cuuint64_t strides[3];
-  for (int i = 0; i < 3; i++) strides[i] = size[2 - i] > 1 ? (cuuint64_t)stride[2 - i] * 2 : 16;
+  for (int i = 0; i < 3; i++) strides[i] = b->size[2 - i] > 1 ? (cuuint64_t)b->stride[2 - i] * 2 : 16;
   const CUresult result =
       encode((CUtensorMap *)map, bf16 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 4,
-             (void *)(uintptr_t)address, sizes, strides, box, element_strides, CU_TENSOR_MAP_INTERLEAVE_NONE,
+             (void *)(uintptr_t)b->address, sizes, strides, box, element_strides, CU_TENSOR_MAP_INTERLEAVE_NONE,
              CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result == CUDA_SUCCESS) return FL4_OK;
   return fl4__fail(FL4_DEVICE_ERROR,
                    "cuTensorMapEncodeTiled: error %d for %s: sizes %llu %llu %llu %llu, strides %llu %llu %llu bytes",
-                   (int)result, name, (unsigned long long)sizes[0], (unsigned long long)sizes[1],
+                   (int)result, b->name, (unsigned long long)sizes[0], (unsigned long long)sizes[1],
                    (unsigned long long)sizes[2], (unsigned long long)sizes[3], (unsigned long long)strides[0],
                    (unsigned long long)strides[1], (unsigned long long)strides[2]);
 }
@@ -61,14 +61,13 @@ fl4_status fl4__tensor_maps(const fl4__build *build, const fl4__geometry *geomet
                             fl4_fwd_tma_params *params)
 {
   _Static_assert(sizeof(fl4_tensor_map) == sizeof(CUtensorMap), "the same bytes");
-  int64_t q[3], kv[3];
-  fl4__tensor_sizes(build->features, fwd, q, kv);
-  const int32_t *rows = geometry->tma_rows;
+  fl4_tensor_map *const maps[FL4__MAX_BOXES] = {&params->q, &params->k, &params->v, &params->bias};
+  fl4__tensor_box boxes[FL4__MAX_BOXES];
+  const int n = fl4__tensor_boxes(build, geometry, fwd, boxes);
   encode_fn encode;
   FL4_TRY(find_encode(&encode));
-  FL4_TRY(encode_map(encode, build, "q", fwd->q, q, fwd->q_stride, rows[0], &params->q));
-  FL4_TRY(encode_map(encode, build, "k", fwd->k, kv, fwd->k_stride, rows[1], &params->k));
-  FL4_TRY(encode_map(encode, build, "v", fwd->v, kv, fwd->v_stride, rows[2], &params->v));
+  for (int i = 0; i < n; i++) FL4_TRY(encode_map(encode, build->dtype == FL4_DTYPE_BF16, &boxes[i], maps[i]));
+  params->bias_rows = fl4__bias_rows(boxes, n);
   params->fwd = *fwd;
   return FL4_OK;
 }

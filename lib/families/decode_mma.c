@@ -28,9 +28,13 @@ static const fl4__param params[N_PARAMS] = {
 enum {
   MOST_QUERIES = 8, /* this is for */
   MOST_ROWS = 64,   /* that share a key/value head */
-  MOST_SPLITS = 64, /* else one block has too much to put together */
-  SPLIT_KEYS = 256, /* with fewer, what blocks exchange takes longer than they save */
-  MOST_UNITS = FL4_TICKET_BYTES / 4,
+  MOST_WARPS = 8,
+  MOST_SPLITS = 256, /* else the last block has too much to put together */
+  SPLIT_KEYS = 256,  /* with fewer, what blocks exchange takes longer than they save */
+  TICKETS = FL4_TICKET_BYTES / 4,
+  MOST_UNITS = TICKETS,
+  GROUP = 8, /* splits that are put together at a time, and those that one block puts together alone: the kernel's */
+  MOST_ALONE = 24,
   SYSTEM_SMEM = 1024, /* of each block's shared memory, on top of what it asks for */
 };
 
@@ -38,7 +42,7 @@ enum {
  * What decides on the order in which a row's keys are added up: the same for all problems that ask for results that do not
  * depend on what else there is.
  */
-enum { INVARIANT_WARPS = 4, INVARIANT_KEYS = 16, INVARIANT_SPLIT_KEYS = 1024 };
+enum { INVARIANT_WARPS = 4, INVARIANT_KEYS = 16, INVARIANT_SPLIT_KEYS = 2048 };
 
 static int64_t rows_of(const fl4__problem *p)
 {
@@ -77,17 +81,18 @@ static int smem_bytes(const fl4__variant *v, int64_t D)
  * Registers of a thread: output, scores in two sums and weights, ALiBi's slopes, Q where it stays in registers, and a rest.
  * Fitted to 92 points compiled for sm_89, with no feature and with eight: of those that fit none spills.
  */
-static int registers_needed(const fl4__variant *v, const fl4__problem *p)
+static int registers_needed(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   const int blocks = v->value[ROWS] / 8, D = (int)p->D, alibi = p->features & FL4__FEATURE_ALIBI ? 2 : 0;
-  return (D / 4 + v->value[KEYS] * 3 / 4 + alibi) * blocks + (blocks == 1 ? D / 8 : 0) + 79;
+  const int tight = device->sm == 80; /* where code for it needs one more than for the others */
+  return (D / 4 + v->value[KEYS] * 3 / 4 + alibi) * blocks + (blocks == 1 ? D / 8 : 0) + 79 + tight;
 }
 
 /* Blocks that run at once. */
 static int64_t slots(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   const int by_smem = device->smem_per_sm / (smem_bytes(v, p->D) + SYSTEM_SMEM);
-  const int by_registers = device->registers_per_sm / (registers_needed(v, p) * 32 * v->value[WARPS]);
+  const int by_registers = device->registers_per_sm / (registers_needed(v, p, device) * 32 * v->value[WARPS]);
   return device->multiprocessors * fl4__max64(1, fl4__min64(by_smem, by_registers));
 }
 
@@ -111,6 +116,16 @@ static int64_t splits_of(const fl4__variant *v, const fl4__problem *p, const fl4
   return n > MOST_UNITS ? 1 : fl4__max64(1, fl4__min64(most, enough));
 }
 
+/*
+ * For how many groups of a unit's splits there are tickets and parts: as many as it may have, wherever its first split is in a
+ * group; none where splits are few, or units so many that tickets would not do. As the kernel has it.
+ */
+static int64_t group_places(int64_t units, int64_t splits)
+{
+  const int64_t groups = (splits + 2 * (GROUP - 1)) / GROUP;
+  return splits > MOST_ALONE && units * (1 + groups) <= TICKETS ? groups : 0;
+}
+
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
   if (p->features & ~FEATURES)
@@ -127,7 +142,7 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
   if (p->invariant && (v->value[WARPS] != INVARIANT_WARPS || v->value[KEYS] != INVARIANT_KEYS || v->value[SPLITS]))
     return fl4__because(why, "warps=%d,keys=%d,splits=%d: results that are the same in each batch need %d, %d and 0",
                         v->value[WARPS], v->value[KEYS], v->value[SPLITS], INVARIANT_WARPS, INVARIANT_KEYS);
-  const int smem = smem_bytes(v, p->D), need = registers_needed(v, p);
+  const int smem = smem_bytes(v, p->D), need = registers_needed(v, p, device);
   if (smem > device->smem_per_block)
     return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
   if (need > 255) return fl4__because(why, "needs about %d registers a thread, may have 255", need);
@@ -139,41 +154,68 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
   return NULL;
 }
 
-/* The most stages of the table that fit so many bytes; the least if none do. */
-static void fill(fl4__variant *v, const fl4__problem *p, int bytes)
+/* Bytes that a block wants under way: what memory answers in the time that it takes to answer. */
+enum { ENOUGH_BYTES = 96 << 10 };
+
+/* The fewest stages, of two or more, with enough bytes under way; fewer where a block may not have them. */
+static void choose_stages(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  int i = params[STAGES].n_values;
-  do v->value[STAGES] = params[STAGES].values[--i];
-  while (i > 0 && smem_bytes(v, p->D) > bytes);
+  const int64_t stage = (int64_t)v->value[WARPS] * v->value[KEYS] * p->D * 4;
+  int i = 1;
+  while (i + 1 < params[STAGES].n_values && params[STAGES].values[i] * stage < ENOUGH_BYTES) i++;
+  do v->value[STAGES] = params[STAGES].values[i];
+  while (smem_bytes(v, p->D) > device->smem_per_block && --i >= 0);
 }
 
 /*
- * Some 96 KB of shared memory for a block: two of them on a large multiprocessor have as many bytes under way as memory wants,
- * one on a small one more than that. Where rows are so long that this is one stage, all that there is.
+ * About how long it takes, in nanoseconds of an H200: for what its times there rank variants by, not for their values. Fitted to
+ * 15 problems with 8, 16 and 32 rows a block (docs/decode.md). A warp's step takes longer with more rows, though less a row;
+ * with fewer rows more blocks read the same keys, all but the first from the L2 cache, and less is put together in the end.
  */
-static void choose_stages(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+static double cost(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  const int half = device->smem_per_sm / 2 - SYSTEM_SMEM, whole = device->smem_per_block;
-  fill(v, p, half > 96 << 10 ? half : whole);
-  if (v->value[STAGES] < 2) fill(v, p, whole);
+  enum {
+    BLOCK = 3300,
+    TICKET = 1500,
+    FOR_MERGED_BYTE = 49
+  }; /* a block's start and end; bytes a nanosecond of who merges */
+  const bool fast_memory = device->smem_per_sm >= 160 << 10; /* HBM, where multiprocessors have that much */
+  const double bytes_in_ns = (fast_memory ? 32 : 5) * device->multiprocessors;
+  const int rows = v->value[ROWS];
+  const double warp_key = (rows == 8 ? 40 : rows == 16 ? 65 : 140) * (double)p->D / 128;
+  const int64_t n = units(v, p), splits = splits_of(v, p, device), row_bytes = p->D * 4;
+  const double waves = (double)fl4__ceil_div(n * splits, slots(v, p, device));
+  const double walk = (double)fl4__ceil_div(span(p), splits) * warp_key / v->value[WARPS];
+  const double keys = (double)(p->B * p->Hkv * span(p));
+  const double read = keys * (double)row_bytes * (double)(3 + row_blocks(v, p)) / 4 / bytes_in_ns;
+  const bool grouped = group_places(n, splits) > 0; /* then a group's parts, another ticket, and the groups' */
+  const int64_t parts = grouped ? GROUP + fl4__ceil_div(splits, GROUP) : splits > 1 ? splits : 0;
+  const double merge = (double)(parts * rows * (row_bytes + 32)) / FOR_MERGED_BYTE + (grouped ? TICKET : 0);
+  const double work = waves * (walk + BLOCK);
+  return (work > read ? work : read) + merge;
 }
 
-/* As many rows as there are, but fewer where the units are so few that blocks would have to share their keys many times. */
 static void choose_rows(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
+  double least = 0;
   for (int i = 0; i < params[ROWS].n_values; i++) {
     fl4__variant taller = *v;
     taller.value[ROWS] = params[ROWS].values[i];
     choose_stages(&taller, p, device);
-    if (i > 0 && (registers_needed(&taller, p) > 255 || smem_bytes(&taller, p->D) > device->smem_per_block)) return;
-    *v = taller;
-    if (row_blocks(v, p) <= 1 || 4 * units(v, p) <= slots(v, p, device)) return;
+    if (i > 0 && (registers_needed(&taller, p, device) > 255 || smem_bytes(&taller, p->D) > device->smem_per_block))
+      return;
+    const double ns = cost(&taller, p, device);
+    if (i == 0 || ns < least) *v = taller, least = ns;
+    if (row_blocks(&taller, p) <= 1) return;
   }
 }
 
+/* Eight warps where a block may have so much that two stages of theirs fit; what they know is put together in the block. */
 static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   v->value[WARPS] = INVARIANT_WARPS, v->value[KEYS] = p->D <= 64 && !p->invariant ? 32 : INVARIANT_KEYS;
+  const int two_stages = 2 * MOST_WARPS * v->value[KEYS] * (int)p->D * 4, rows = params[ROWS].values[2] * (int)p->D * 2;
+  if (!p->invariant && two_stages + rows <= device->smem_per_block) v->value[WARPS] = MOST_WARPS;
   choose_rows(v, p, device);
   v->value[HINT] = row_blocks(v, p) == 1; /* else other blocks read them too */
 }
@@ -191,8 +233,8 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   g->smem_bytes = smem_bytes(v, p->D);
   memset(g->tma_rows, 0, sizeof g->tma_rows);
   g->workspace_bytes = 0;
-  if (splits > 1)
-    g->workspace_bytes = FL4_TICKET_BYTES + (size_t)g->blocks * (size_t)v->value[ROWS] * (size_t)(p->D * 4 + 32);
+  const int64_t parts = splits > 1 ? n * (splits + group_places(n, splits)) : 0;
+  if (parts > 0) g->workspace_bytes = FL4_TICKET_BYTES + (size_t)(parts * v->value[ROWS] * (p->D * 4 + 32));
 }
 
 const fl4__family fl4__family_decode_mma = {
@@ -206,5 +248,4 @@ const fl4__family fl4__family_decode_mma = {
     .choose = choose,
     .geometry = geometry,
     .is_for = is_for,
-    .by_name = true, /* until it has run on a GPU: so far it is right on the emulated one, and nobody has timed it */
 };

@@ -61,6 +61,7 @@ static fl4__problem problem_for(const fl4__family *family, int D, int kind)
 {
   fl4__problem p = problem_of(D, kind);
   if (family->is_for) p.B = 16, p.Hq = 64, p.Sq = 4;
+  if (family == &fl4__family_fwd_wgmma) p.Hq = 64, p.Hkv = 1; /* of which any number can be packed */
   return p;
 }
 
@@ -159,7 +160,10 @@ static const struct {
      FL4_DTYPE_FP16, 1, 4},
     {"registers a thread, may have 255", "decode_mma:warps=1,stages=1,keys=16,rows=32", 256, 90, 0, FL4_DTYPE_FP16, 1,
      4},
-    {"more than 2^31 row tiles", WGMMA(1, 64, 2, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1 << 20, 1 << 20},
+    {"pack=2 does not divide the 1 query heads of a key head", "fwd_wgmma:pack=2", 64, 90, 0, FL4_DTYPE_FP16, 1, 64},
+    {"splits=2 for more than 4096 warps with rows", "fwd_wgmma:groups=1,splits=2,pack=1", 64, 90, 0, FL4_DTYPE_FP16, 1,
+     1 << 17},
+    {"more than 2^31 blocks", WGMMA(1, 64, 2, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1 << 20, 1 << 20},
 };
 enum { N_REFUSALS = sizeof refusals / sizeof *refusals };
 

@@ -11,6 +11,7 @@ extern "C" {
 #include "auxiliary.h"
 #include "device.h"
 #include "error.h"
+#include "tensor_boxes.h"
 #include "util/os.h"
 }
 
@@ -171,29 +172,27 @@ static fl4_status check_tickets(const fl4__kernel *kernel, const fl4__geometry *
   return FL4_OK;
 }
 
-/* `stride`: of batch, head and row; where there is but one, nobody takes a step. */
-static fl4_status encode_map(const char *name, fl4_u64 address, int64_t D, const int64_t (&size)[3],
-                             const fl4_i64 (&stride)[3], int rows, fl4_tensor_map *map)
+static fl4_status encode_map(const fl4__tensor_box &b, fl4_tensor_map *map)
 {
-  u64 sizes[4] = {(u64)D}, strides[4] = {2};
+  u64 sizes[4] = {(u64)b.columns}, strides[4] = {2};
   for (int i = 1; i < 4; i++) {
-    sizes[i] = (u64)size[3 - i];
-    strides[i] = sizes[i] > 1 ? (u64)stride[3 - i] * 2 : 16;
+    sizes[i] = (u64)b.size[3 - i];
+    strides[i] = sizes[i] > 1 ? (u64)b.stride[3 - i] * 2 : 16;
   }
-  if (encode_tensor_map(map, reinterpret_cast<const void *>(address), sizes, strides, rows)) return FL4_OK;
-  return fl4__fail(FL4_DEVICE_ERROR, "emu: no tensor map of %s is possible: boxes of %d rows of an address %p", name,
-                   rows, reinterpret_cast<const void *>(address));
+  const void *const address = reinterpret_cast<const void *>(b.address);
+  if (encode_tensor_map(map, address, sizes, strides, b.box[0], b.box[1])) return FL4_OK;
+  return fl4__fail(FL4_DEVICE_ERROR, "emu: no tensor map of %s is possible: boxes of %d by %d rows of an address %p", b.name,
+                   b.box[1], b.box[0], address);
 }
 
 static fl4_status encode_maps(const fl4__kernel *kernel, const fl4__geometry *g, const fl4_fwd_params &p,
                               fl4_fwd_tma_params *with_maps)
 {
-  const int64_t D = kernel->build.D;
-  int64_t q[3], kv[3];
-  fl4__tensor_sizes(kernel->build.features, &p, q, kv);
-  FL4_TRY(encode_map("q", p.q, D, q, p.q_stride, g->tma_rows[0], &with_maps->q));
-  FL4_TRY(encode_map("k", p.k, D, kv, p.k_stride, g->tma_rows[1], &with_maps->k));
-  FL4_TRY(encode_map("v", p.v, D, kv, p.v_stride, g->tma_rows[2], &with_maps->v));
+  fl4_tensor_map *const maps[] = {&with_maps->q, &with_maps->k, &with_maps->v, &with_maps->bias};
+  fl4__tensor_box boxes[FL4__MAX_BOXES];
+  const int n = fl4__tensor_boxes(&kernel->build, g, &p, boxes);
+  for (int i = 0; i < n; i++) FL4_TRY(encode_map(boxes[i], maps[i]));
+  with_maps->bias_rows = fl4__bias_rows(boxes, n);
   with_maps->fwd = p;
   return FL4_OK;
 }

@@ -129,10 +129,10 @@ struct TensorMap {
   u64 magic;
   const unsigned char *base;
   u64 size[4], stride[4]; /* strides in bytes */
-  u64 rows;               /* of a box, which has 64 columns of 2 bytes */
+  u64 box[2];             /* rows and heads of a box, which has 64 columns of 2 bytes */
 };
 /* To 128 bytes. False if a size, stride or address is such that the engine does not take it. */
-bool encode_tensor_map(void *map, const void *base, const u64 (&size)[4], const u64 (&stride)[4], int rows);
+bool encode_tensor_map(void *map, const void *base, const u64 (&size)[4], const u64 (&stride)[4], int rows, int heads = 1);
 void tma_prefetch(Site site, const void *map);
 void tma_load(Site site, u32 to, const void *map, u32 barrier, int column, int row, int head, int batch);
 

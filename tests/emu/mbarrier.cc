@@ -45,7 +45,7 @@ void mbarrier_init_fence()
 
 void async_fence()
 {
-  block->thread().stores_fenced = block->thread().clock++;
+  block->thread().accesses_fenced = block->thread().clock++;
 }
 
 Mbarrier &mbarrier_at(const Site &site, u32 address, bool for_copies)

@@ -48,7 +48,8 @@ struct Copies {
 FL4_DEV void load(const Pin &p, Copies &c, u32 to, const fl4_tensor_map *map, int rows, int pages, int column, int row,
                   int head, int batch)
 {
-  block_barrier(); // what was there has been used
+  async_fence(); // behind this thread's reads of what was there
+  block_barrier();
   if (p.thread == 0) {
     mbarrier_arrive_expect(p.barrier, pages * rows * 128);
     for (int page = 0; page < pages; page++)

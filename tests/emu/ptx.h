@@ -69,6 +69,16 @@ FL4_DEV u32 load_shared_32(u32 address, FL4_SITE)
   emu::load_shared(FL4_AT("ld.shared.b32"), address, &x, 4);
   return x;
 }
+FL4_DEV u32 load_shared_16(u32 address, FL4_SITE)
+{
+  u16 x;
+  emu::load_shared(FL4_AT("ld.shared.u16"), address, &x, 2);
+  return x;
+}
+FL4_DEV void load_shared_64(u32 (&x)[2], u32 address, FL4_SITE)
+{
+  emu::load_shared(FL4_AT("ld.shared.v2"), address, x, 8);
+}
 FL4_DEV void store_shared_128(u32 address, const u32 (&x)[4], FL4_SITE)
 {
   emu::store_shared(FL4_AT("st.shared.v4"), address, x, 16);
@@ -187,6 +197,7 @@ FL4_DEV float max_f32(float a, float b)
   if (b != b) return a;
   return a > b ? a : b > a ? b : a == 0 ? a + b : a;
 }
+FL4_DEV float fma_f32(float a, float b, float c) { return std::fma(a, b, c); }
 FL4_DEV float float_from_bits(u32 bits)
 {
   float x;

@@ -84,7 +84,8 @@ void note_shared_write(const Site &site, size_t index, int bytes, int me)
 void note_shared_read(const Site &site, size_t index, int bytes, bool whole_warp)
 {
   const int me = block->current;
-  const Access mine = whole_warp ? access_by_warp(me, site) : access_by_thread(me, site);
+  Access mine = whole_warp ? access_by_warp(me, site) : access_by_thread(me, site);
+  mine.reader = me, mine.read_at = block->thread().clock;
   for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
     Word &w = block->shadow[i];
     check_written(site, i * 4, w);
@@ -99,9 +100,18 @@ void note_shared_read(const Site &site, size_t index, int bytes, bool whole_warp
 /* They do not see a thread's store until the thread has fenced it. */
 static void check_store_fenced(const Site &site, size_t index, const Access &write)
 {
-  if (write.who >= 0 && !by_copies(write) && block->threads[(size_t)write.who].stores_fenced < write.clock)
+  if (write.who >= 0 && !by_copies(write) && block->threads[(size_t)write.who].accesses_fenced < write.clock)
     fail(site, "shared address 0x%x: thread %d wrote it at %s:%d, and no proxy fence came between", address_of(index),
          write.who, base_name(write.site.file), write.site.line);
+}
+
+/* Nor do they wait for a thread's loads: a load may still be under way when a barrier tells that the thread is beyond it. */
+static void check_loads_fenced(const Site &site, size_t index, const Word &w)
+{
+  for (const Access &read : w.reads)
+    if (read.reader >= 0 && block->threads[(size_t)read.reader].accesses_fenced < read.read_at)
+      fail(site, "shared address 0x%x: thread %d read it at %s:%d, and no proxy fence came between", address_of(index),
+           read.reader, base_name(read.site.file), read.site.line);
 }
 
 void begin_product_read(const Site &site, size_t index, int bytes, const Witnesses &witnesses)
@@ -132,6 +142,7 @@ void begin_bulk_write(const Site &site, size_t index, int bytes)
   for (size_t i = index / 4; i < (index + (size_t)bytes) / 4; i++) {
     check_write(site, i * 4, block->shadow[i], block->current);
     check_store_fenced(site, i * 4, block->shadow[i].write);
+    check_loads_fenced(site, i * 4, block->shadow[i]);
     block->shadow[i].in_flight = block->current;
   }
 }

@@ -62,7 +62,7 @@ struct Thread {
   std::vector<Copy> open;               /* since the last commit */
   std::deque<std::vector<Copy>> groups; /* committed, not waited for */
   bool products_fenced = false;         /* since the last wait for products */
-  u32 stores_fenced = 0;                /* the clock up to which the asynchronous units see its stores */
+  u32 accesses_fenced = 0;  /* the clock up to which asynchronous units come behind its accesses */
   struct {
     u32 barrier, phase;
     int times;
@@ -130,6 +130,8 @@ struct Access {
   int who = -1; /* a thread; or, of an instruction of all lanes together, a warp: see Clocks */
   u32 clock = 0;
   Site site = {"", 0, ""};
+  int reader = -1; /* of a load: the thread, … */
+  u32 read_at = 0; /* … and its clock */
 };
 
 /* What is known of a word of shared memory. */

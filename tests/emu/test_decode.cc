@@ -138,6 +138,37 @@ START_TEST(shapes_of_all_kinds)
 }
 END_TEST
 
+/* Splits around a group's and around what one block puts together alone; more groups than are put together at a time, by a
+ * window that begins inside of one; sequences of which each has another number. */
+static const char *const many_splits[] = {
+    "b2hq2hkv1sq1sk144d32:lse",  /* 9 splits */
+    "b2hq2hkv1sq1sk256d32:lse",  /* 16 */
+    "b2hq2hkv1sq2sk258d32:lse",  /* 17 */
+    "b2hq4hkv2sq1sk384d32:lse",  /* 24 */
+    "b2hq4hkv2sq1sk385d32:lse",  /* 25 */
+    "hq12hkv1sq1sk520d32:lse",   /* 33, two row blocks */
+    "b2hq2hkv1sq3sk1024d32:lse", /* 64 */
+    "hq2hkv1sq1sk3000d32:lse",   /* 63 of three tiles */
+    "b7hq2hkv1sq1sk1024d32:lens:lse",
+    "b2hq2hkv1sq1sk1040d32:window=1020,0:lse",        /* 64 from the second one on: nine groups */
+    "b3hq2hkv1sq4sk544d32:window=428,0:lse",          /* 27 from the eighth one on: five groups */
+    "b5hq4hkv2sq5sk900d32:window=500,0:lens:page=16", /* begin anywhere */
+    "b5hq2hkv1sq5sk800d32:ragged:lse",
+};
+enum { N_MANY_SPLITS = sizeof many_splits / sizeof *many_splits };
+
+START_TEST(splits_in_groups)
+{
+  static const fl4_inputs inputs[] = {FL4_INPUTS_NORMAL, FL4_INPUTS_GROWING, FL4_INPUTS_SHRINKING};
+  fl4_context *ctx = open_emu("decode_mma:warps=1,stages=2,keys=16,rows=8,splits=64");
+  for (int i = 0; i < 3; i++) {
+    schedule((uint64_t)(3 * _i + i));
+    check(ctx, many_splits[_i], inputs[i]);
+  }
+  fl4_context_destroy(&ctx);
+}
+END_TEST
+
 /* Query heads that share a key/value head, from one row a block to several blocks. */
 START_TEST(group_sizes)
 {
@@ -242,6 +273,7 @@ static Suite *suite()
   tcase_add_loop_test(t, each_head_dimension, 0, N_HEAD_DIMS);
   tcase_add_loop_test(t, hostile_scores, 0, N_VARIANTS * FL4_INPUTS_COUNT);
   tcase_add_loop_test(t, shapes_of_all_kinds, 0, N_VARIANTS);
+  tcase_add_loop_test(t, splits_in_groups, 0, N_MANY_SPLITS);
   tcase_add_loop_test(t, group_sizes, 0, 12);
   tcase_add_loop_test(t, single, 0, FEATURE_SINGLES);
   tcase_add_loop_test(t, together, 0, N_RANDOM);

@@ -14,8 +14,8 @@ extern "C" {
 #include "oracle/check.h"
 }
 
-enum { D = 32, SLOTS = 3072, HEADS = 2, MOST_BATCH = 8, MOST_QUERIES = 8 };
-enum { KEY_ROWS = 3 * SLOTS, COLUMNS = SLOTS / 8 };
+enum { D = 32, SLOTS = 6144 /* three splits of results that are the same in each batch */, HEADS = 2, MOST_BATCH = 8, MOST_QUERIES = 8 };
+enum { KEY_ROWS = 9 * SLOTS, COLUMNS = SLOTS / 8 };
 
 using Lengths = std::vector<int32_t>;
 using Bits = std::vector<emu::u16>;
@@ -82,6 +82,22 @@ struct Call {
   {
     for (size_t i = (size_t)row * D; i < (size_t)(row + 1) * D; i++)
       kv[i] = emu::to_half((float)(i * 104729 % 509) / 128.f - 2.f);
+  }
+
+  /*
+   * Large values of keys `first` … `end` - 1 that sum up to nothing: each of the second half is another's of the first with
+   * the other sign, and its key the same. What is left is rounding, so that another order of additions shows.
+   */
+  void cancel(int first, int end)
+  {
+    for (int row = first; row < end; row++) {
+      const int like = std::min(row, first + end - 1 - row);
+      const float sign = row == like ? 8192.f : -8192.f;
+      for (int d = 0; d < D; d++) {
+        kv[row * D + d] = kv[like * D + d];
+        kv[(KEY_ROWS + row) * D + d] = emu::to_half(sign * (float)(((long)like * D + d) * 104729 % 509 - 254) / 128.f);
+      }
+    }
   }
 
   /* The same keys in pages, of which no two are the same while sequences have few; `shift`: of their order. */
@@ -162,8 +178,8 @@ START_TEST(the_same_in_each_batch)
 {
   Call call;
   call.args.flags = FL4_BATCH_INVARIANT;
-  if (_i) call.args.mask = FL4_MASK_WINDOW, call.args.window_left = 1500, call.args.window_right = 0;
-  const int32_t mine = 2345;
+  if (_i) call.args.mask = FL4_MASK_WINDOW, call.args.window_left = 3000, call.args.window_right = 0;
+  const int32_t mine = 4690;
   schedule(0);
   const Bits alone = call.run("emu", 1, 1, mine, {mine});
   const struct {
@@ -171,10 +187,10 @@ START_TEST(the_same_in_each_batch)
     int B, Sq, Sk;
     Lengths length;
   } others[] = {{"emu", 1, 1, SLOTS, {mine}},
-                {"emu:2", 3, 1, 2500, {mine, 1, 2500}},
-                {"emu:2", 2, 4, SLOTS, {mine, 3000}},
-                {"emu", 3, 8, 2345, {mine, 0, 17}},
-                {"emu:1", 3, 7, 2900, {mine, 900, 2900}}};
+                {"emu:2", 3, 1, 5000, {mine, 1, 5000}},
+                {"emu:2", 2, 4, SLOTS, {mine, 6000}},
+                {"emu", 3, 8, 4690, {mine, 0, 17}},
+                {"emu:1", 3, 7, 5800, {mine, 1800, 5800}}};
   for (const auto &x : others) {
     schedule((uint64_t)x.Sq);
     ck_assert_msg(alone == call.run(x.device, x.B, x.Sq, x.Sk, x.length), "other bits on %s with B %d, Sq %d, Sk %d",
@@ -184,16 +200,15 @@ START_TEST(the_same_in_each_batch)
 END_TEST
 
 /* More splits than are put together at a time, counted from a window that begins in another split for eight queries than for
- * one. */
+ * one: 8 and 9 splits; 24, which one block puts together, and 25; 26 and 27. */
 START_TEST(the_same_with_a_window_of_many_splits)
 {
+  static const int32_t lengths[] = {18400, 51100, 55200};
   Call call;
-  const int32_t mine = 9200;
+  const int32_t mine = lengths[_i], first = 2052; /* of a split's 2048 keys: eight queries see the split before, too */
   call.args.flags = FL4_BATCH_INVARIANT;
-  call.args.mask = FL4_MASK_WINDOW, call.args.window_left = mine - 1 - 1026, call.args.window_right = 0;
-  /* The last key has the largest score, so that parts before the last split are brought to its reference. */
-  std::copy(call.q + (MOST_QUERIES - 1) * HEADS * D, call.q + ((MOST_QUERIES - 1) * HEADS + 1) * D,
-            call.kv + (mine - 1) * D);
+  call.args.mask = FL4_MASK_WINDOW, call.args.window_left = mine - 1 - first, call.args.window_right = 0;
+  call.cancel(first, mine);
   schedule(0);
   const Bits alone = call.run("emu", 1, 1, mine, {mine});
   schedule(1);
@@ -201,7 +216,44 @@ START_TEST(the_same_with_a_window_of_many_splits)
 }
 END_TEST
 
-enum { BATCHES = 200, MINE = 1100 /* keys, of two splits */ };
+/* Parts of a row that the last call loaded: 4 columns and the state by each thread, of both heads. */
+static emu::u64 parts_loaded()
+{
+  emu::u64 bytes = 0;
+  for (const auto &[site, c] : emu::counts().global)
+    if (!strcmp(site.what, "ld.global.cg.v4")) bytes += c.bytes;
+  return bytes / (HEADS * D / 4 * 2 * 16);
+}
+
+/* Where units are so many that their groups have no tickets, one block puts all splits together, in the order of groups. */
+START_TEST(the_same_without_groups)
+{
+  enum { B = 683, SPLITS = 32, SK = SPLITS * 16 }; /* a unit and its five groups: 6 · 683 tickets are 2 too many */
+  fl4_context *ctx = open_emu("emu", "decode_mma:warps=1,stages=2,keys=16,rows=8,splits=32");
+  Call call;
+  int32_t *lengths = call.allocate<int32_t>(B); /* of all but the first none */
+  call.args.seqused_k = lengths;
+  call.args.o = call.allocate<emu::u16>(B * HEADS * D), call.args.lse = nullptr;
+  call.args.q_stride[0] = call.args.k_stride[0] = call.args.v_stride[0] = 0, call.args.o_stride[0] = HEADS * D;
+  call.args.q = call.q, call.args.Sq = 1, call.args.Sk = SK;
+  call.cancel(0, SK);
+  lengths[0] = SK;
+  Bits seen[2];
+  for (int i = 0; i < 2; i++) {
+    call.args.B = B - i;
+    schedule((uint64_t)i);
+    emu::reset_counts();
+    ck_assert_fl4(fl4_attention_forward(ctx, &call.args, nullptr));
+    ck_assert_uint_eq(parts_loaded(), i == 0 ? SPLITS : SPLITS + SPLITS / 8);
+    const emu::u16 *bits = static_cast<emu::u16 *>(call.args.o);
+    seen[i].assign(bits, bits + HEADS * D);
+  }
+  ck_assert(seen[0] == seen[1]);
+  fl4_context_destroy(&ctx);
+}
+END_TEST
+
+enum { BATCHES = 200, MINE = 2200 /* keys, of two splits */ };
 
 /* A sequence at any place of a paged batch, among any others, most of them short. */
 START_TEST(random_batches)
@@ -220,7 +272,7 @@ START_TEST(random_batches)
     const int B = 1 + below(MOST_BATCH), Sq = 1 + below(MOST_QUERIES), place = below(B);
     const int Sk = MINE + below(SLOTS - MINE);
     Lengths length((size_t)B);
-    for (int b = 0; b < B; b++) length[(size_t)b] = b == place ? MINE : below(below(12) ? 60 : 1500);
+    for (int b = 0; b < B; b++) length[(size_t)b] = b == place ? MINE : below(below(12) ? 60 : 3000);
     call.in_pages(16, below(500));
     std::copy(pages.begin(), pages.end(), call.table + place * COLUMNS);
     std::copy(queries.begin(), queries.end(), call.q + place * MOST_QUERIES * HEADS * D);
@@ -255,14 +307,17 @@ START_TEST(lengths_beside_pages)
 }
 END_TEST
 
-/* One plan and one workspace, as in a graph that is replayed: what a call leaves there is nothing to the next. */
+/* One plan and one workspace, as in a graph that is replayed: what a call leaves there is nothing to the next, with splits in
+ * groups or without. */
 START_TEST(lengths_that_change)
 {
+  static const char *const splits[] = {"decode_mma:warps=2,stages=2,keys=16,rows=8,splits=3",
+                                       "decode_mma:warps=1,stages=2,keys=16,rows=8,splits=64"};
   static const Lengths steps[] = {{700, 3, 0}, {5, 650, 64}, {0, 0, 0}, {700, 700, 700}, {1, 129, 400}, {700, 3, 0}};
   Call call;
-  fl4_context *ctx = open_emu("emu", variants[1]);
+  fl4_context *ctx = open_emu("emu", splits[_i / 2]);
   call.shape(3, 2, 700, steps[0]);
-  if (_i) call.in_pages(16, 3);
+  if (_i % 2) call.in_pages(16, 3);
   size_t size;
   ck_assert_fl4(fl4_attention_workspace_size(ctx, &call.args, &size));
   ck_assert_uint_gt(size, 0);
@@ -333,10 +388,7 @@ START_TEST(shared_out_by_lengths)
   schedule(1);
   emu::reset_counts();
   ck_assert_fl4(fl4_attention_forward(ctx, &call.args, nullptr));
-  emu::u64 parts = 0;
-  for (const auto &[site, c] : emu::counts().global)
-    if (!strcmp(site.what, "ld.global.cg.v4")) parts += c.bytes;
-  ck_assert_uint_eq(parts, 8 * 2 * (D / 4) * 2 * 16); /* of both rows: state and output */
+  ck_assert_uint_eq(parts_loaded(), 8);
   fl4_context_destroy(&ctx);
 }
 END_TEST
@@ -356,11 +408,12 @@ static Suite *suite()
   Suite *s = suite_create("decode_calls");
   TCase *t = tcase(s, "invariant");
   tcase_add_loop_test(t, the_same_in_each_batch, 0, 2);
-  tcase_add_test(t, the_same_with_a_window_of_many_splits);
+  tcase_add_loop_test(t, the_same_with_a_window_of_many_splits, 0, 3);
+  tcase_add_test(tcase(s, "levels"), the_same_without_groups);
   tcase_add_test(tcase(s, "batches"), random_batches);
   t = tcase(s, "lengths");
   tcase_add_loop_test(t, lengths_beside_pages, 0, 12);
-  tcase_add_loop_test(t, lengths_that_change, 0, 2);
+  tcase_add_loop_test(t, lengths_that_change, 0, 4);
   t = tcase(s, "hostile");
   tcase_add_test(t, lengths_out_of_range);
   tcase_add_loop_test(t, starts_out_of_range, 0, 3);

@@ -18,7 +18,7 @@ static void announce_and_load(const Tensor &t, u32 to = smem_base(), int barrier
   load(t, to, barrier, column, row);
 }
 
-/* Each thread has its own chunk. */
+/* Each thread has its own chunk. The next copy to it may come then. */
 static bool is_box(const Tensor &t, int column, int row, int head, int batch)
 {
   const int r = thread_index() / 8, chunk = thread_index() % 8;
@@ -27,6 +27,7 @@ static bool is_box(const Tensor &t, int column, int row, int head, int batch)
   load_shared_128(x, smem_base() + (u32)(r * 128 + (chunk ^ r % 8) * 16));
   for (int e = 0; e < 8; e++)
     good &= (u16)(x[e / 2] >> 16 * (e % 2)) == t.at(column + chunk * 8 + e, row + r, head, batch);
+  async_fence();
   return good;
 }
 
@@ -253,6 +254,27 @@ START_TEST(stores_before)
 }
 END_TEST
 
+/* Nor does it wait for loads, which may still be under way when their thread has come to a barrier. */
+START_TEST(loads_before)
+{
+  const Tensor t(COLUMNS, TENSOR_ROWS, HEADS, BATCHES, ROWS);
+  for (int fenced = 0; fenced < 2; fenced++)
+    for (int matrix = 0; matrix < 2; matrix++)
+      check([&] {
+        init_barriers({1});
+        if (thread_index() == 0) announce_and_load(t);
+        mbarrier_wait(barrier_at(0), 0);
+        u32 x[4];
+        if (matrix) ldmatrix_x4(x, smem_base() + thread_index() % 32 * 16);
+        else read_word(thread_index());
+        if (fenced) async_fence();
+        block_barrier();
+        if (thread_index() == 0) announce_and_load(t);
+        mbarrier_wait(barrier_at(0), 1);
+      }, fenced ? std::vector<std::string>() : std::vector<std::string>{"read it at", "and no proxy fence came between"});
+}
+END_TEST
+
 /* ---------------------------------------------------------------- rules */
 
 START_TEST(addresses)
@@ -336,6 +358,7 @@ static Suite *suite(void)
   tcase_add_test(t, refilling);
   tcase_add_test(t, while_under_way);
   tcase_add_test(t, stores_before);
+  tcase_add_test(t, loads_before);
   tcase_add_test(t, addresses);
   tcase_add_test(t, sources);
   tcase_add_test(t, maps);

@@ -14,10 +14,11 @@ enum : u64 { MAGIC = 0x70616d20726f736e }; /* "nsor map" */
 enum { COLUMNS = 64, ELEMENT = 2, ROW_BYTES = COLUMNS * ELEMENT, MOST_ROWS = 256, ALIGNMENT = 1024 };
 enum { CHUNK = 16, SECTOR = 32 };
 
-bool encode_tensor_map(void *map, const void *base, const u64 (&size)[4], const u64 (&stride)[4], int rows)
+bool encode_tensor_map(void *map, const void *base, const u64 (&size)[4], const u64 (&stride)[4], int rows, int heads)
 {
-  TensorMap m = {MAGIC, static_cast<const unsigned char *>(base), {}, {}, (u64)rows};
-  if ((uintptr_t)base % 16 || rows < 1 || rows > MOST_ROWS || stride[0] != ELEMENT) return false;
+  TensorMap m = {MAGIC, static_cast<const unsigned char *>(base), {}, {}, {(u64)rows, (u64)heads}};
+  if ((uintptr_t)base % 16 || rows < 1 || rows > MOST_ROWS || heads < 1 || heads > MOST_ROWS || stride[0] != ELEMENT)
+    return false;
   for (int i = 0; i < 4; i++) {
     if (size[i] < 1 || size[i] > (u64)1 << 32 || (i && (stride[i] % 16 || stride[i] >= (u64)1 << 40))) return false;
     m.size[i] = size[i], m.stride[i] = stride[i];
@@ -52,7 +53,8 @@ static Piece inside(const Bulk &b, int row, int chunk)
 {
   const int64_t first = (int64_t)b.at[0] + chunk * CHUNK / ELEMENT, end = first + CHUNK / ELEMENT;
   const int64_t from = std::max(first, (int64_t)0), to = std::min(end, (int64_t)b.map.size[0]);
-  const int64_t place[4] = {from, (int64_t)b.at[1] + row, b.at[2], b.at[3]};
+  const int rows = (int)b.map.box[0];
+  const int64_t place[4] = {from, (int64_t)b.at[1] + row % rows, (int64_t)b.at[2] + row / rows, b.at[3]};
   Piece piece = {b.map.base, (u32)(from - first) * ELEMENT, 0};
   for (int i = 0; i < 4; i++) {
     if (place[i] < 0 || place[i] >= (int64_t)b.map.size[i] || from >= to) return piece;
@@ -62,14 +64,19 @@ static Piece inside(const Bulk &b, int row, int chunk)
   return piece;
 }
 
+static int rows_of(const Bulk &b)
+{
+  return (int)(b.map.box[0] * b.map.box[1]);
+}
+
 static u32 bytes_of(const Bulk &b)
 {
-  return (u32)b.map.rows * ROW_BYTES;
+  return (u32)rows_of(b) * ROW_BYTES;
 }
 
 static void transfer(const Bulk &b)
 {
-  for (int row = 0; row < (int)b.map.rows; row++)
+  for (int row = 0; row < rows_of(b); row++)
     for (int chunk = 0; chunk < ROW_BYTES / CHUNK; chunk++) {
       const Piece piece = inside(b, row, chunk);
       unsigned char *to = &block->smem[b.to - SMEM_BASE + (u32)(row * ROW_BYTES + (chunk ^ row % 8) * CHUNK)];
@@ -101,7 +108,7 @@ bool land_bulk()
 static void check_source(const Bulk &b)
 {
   u64 bytes = 0, sectors = 0, last_sector = 0;
-  for (int row = 0; row < (int)b.map.rows; row++)
+  for (int row = 0; row < rows_of(b); row++)
     for (int chunk = 0; chunk < ROW_BYTES / CHUNK; chunk++) {
       const Piece piece = inside(b, row, chunk);
       const u64 sector = (uintptr_t)piece.from / SECTOR;

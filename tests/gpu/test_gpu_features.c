@@ -62,6 +62,43 @@ START_TEST(right)
 }
 END_TEST
 
+/*
+ * Many tiles at full speed: what small cases do not meet. Where tiles are narrow, matrix products keep shared memory so busy that a
+ * load from it may come very late.
+ */
+static const struct {
+  const char *line, *variant;
+} busy[] = {
+    {"hq8hkv2sq4096d128:bf16:bias=bf16", "fwd_wgmma:groups=3,bn=48,qbuf=1"},
+    {"hq8hkv2sq4096d128:bf16:bias=bf16", "fwd_wgmma:groups=3,bn=64,qbuf=1"},
+    {"hq8hkv2sq4096d128:bf16:bias=bf16:causal", "fwd_wgmma:groups=2,bn=80,qbuf=1"},
+    {"hq8hkv2sq4096d128:bias=fp16/ij:causal", "fwd_wgmma:groups=3,bn=80,qbuf=1"},
+    {"hq8hkv2sq4096d128:bias=fp32/ij", "fwd_wgmma:groups=3,bn=64,qbuf=1"},
+    {"hq8hkv2sq4096d128:bf16:bias=bool", "fwd_wgmma:groups=3,bn=64,qbuf=1"},
+    {"hq8hkv2sq4096d64:bf16:bias=bf16", "fwd_wgmma:groups=3,bn=64,qbuf=1"},
+    {"b2hq4hkv2sq4096d128:bf16:page=16", "fwd_wgmma"},
+    {"b2hq4hkv2sq4096d128:bf16:lens", "fwd_wgmma"},
+    {"b2hq4hkv2sq4096d128:bf16:window=1023,0", "fwd_wgmma"},
+    {"b16hq32hkv1sq1sk32768d128:bf16:page=16", "decode_mma"},
+    {"b16hq32hkv8sq1sk16384d128:bf16:lens", "decode_mma"},
+};
+enum { N_BUSY = sizeof busy / sizeof *busy };
+
+START_TEST(right_when_busy)
+{
+  if (!on_hopper() && strncmp(busy[_i].variant, "fwd_wgmma", 9) == 0) return;
+  fl4_context *ctx = open_variant(busy[_i].variant, 0);
+  fl4_problem p = FL4_PROBLEM_INIT;
+  fl4_check_options o = FL4_CHECK_OPTIONS_INIT;
+  fl4_check_result r = FL4_CHECK_RESULT_INIT;
+  ck_assert_fl4(fl4_problem_parse(busy[_i].line, &p));
+  ck_assert_fl4(fl4_check(ctx, &p, &o, &r));
+  ck_assert_msg(r.passed, "%s, %s: max error %g, allowed %g", busy[_i].line, busy[_i].variant, r.max_error,
+                r.max_allowed);
+  fl4_context_destroy(&ctx);
+}
+END_TEST
+
 static Suite *suite(void)
 {
   Suite *s = suite_create("gpu_features");
@@ -69,6 +106,10 @@ static Suite *suite(void)
   tcase_set_timeout(t, 0);
   tcase_add_unchecked_fixture(t, set_up, tear_down);
   tcase_add_loop_test(t, right, 0, N_CASES);
+  suite_add_tcase(s, t);
+  t = tcase_create("busy");
+  tcase_set_timeout(t, 0);
+  tcase_add_loop_test(t, right_when_busy, 0, N_BUSY);
   suite_add_tcase(s, t);
   return s;
 }

@@ -217,28 +217,46 @@ static const char *const variants[] = {
     "fwd_mma:bm=64,bn=128,warps=8,stages=2,qreg=1,slice=32,weave=1,kgroups=2,splits=1,ctas=1",
     "fwd_mma:bm=32,bn=128,warps=8,stages=2,qreg=1,slice=32,weave=0,kgroups=4,splits=4,ctas=1",
     "fwd_mma:bm=64,bn=64,warps=4,stages=2,qreg=1,slice=64,weave=0,kgroups=1,splits=1,ctas=2",
-    "fwd_wgmma:groups=1,bn=48,stages=2,qbuf=1,pingpong=0,sched=0",
-    "fwd_wgmma:groups=1,bn=192,stages=2,qbuf=2,pingpong=0,sched=1",
-    "fwd_wgmma:groups=1,bn=128,stages=3,qbuf=1,pingpong=1,sched=2",
-    "fwd_wgmma:groups=2,bn=64,stages=3,qbuf=2,pingpong=1,sched=1",
-    "fwd_wgmma:groups=2,bn=80,stages=4,qbuf=1,pingpong=0,sched=2",
-    "fwd_wgmma:groups=2,bn=96,stages=2,qbuf=2,pingpong=1,sched=2",
-    "fwd_wgmma:groups=2,bn=112,stages=3,qbuf=1,pingpong=1,sched=1",
-    "fwd_wgmma:groups=2,bn=128,stages=2,qbuf=2,pingpong=0,sched=2",
-    "fwd_wgmma:groups=2,bn=144,stages=2,qbuf=1,pingpong=1,sched=2",
-    "fwd_wgmma:groups=2,bn=160,stages=2,qbuf=2,pingpong=1,sched=1",
-    "fwd_wgmma:groups=2,bn=176,stages=2,qbuf=1,pingpong=0,sched=1",
-    "fwd_wgmma:groups=2,bn=192,stages=2,qbuf=1,pingpong=1,sched=0",
-    "fwd_wgmma:groups=3,bn=48,stages=4,qbuf=2,pingpong=1,sched=2",
-    "fwd_wgmma:groups=3,bn=64,stages=3,qbuf=2,pingpong=0,sched=1",
-    "fwd_wgmma:groups=3,bn=80,stages=2,qbuf=1,pingpong=1,sched=2",
-    "fwd_wgmma:groups=3,bn=112,stages=2,qbuf=2,pingpong=1,sched=0",
-    "fwd_wgmma:groups=3,bn=128,stages=2,qbuf=1,pingpong=1,sched=1",
-    "fwd_wgmma:groups=4,bn=48,stages=2,qbuf=2,pingpong=1,sched=2",
-    "fwd_wgmma:groups=4,bn=64,stages=4,qbuf=1,pingpong=0,sched=1",
-    "fwd_wgmma:groups=4,bn=64,stages=3,qbuf=2,pingpong=1,sched=0",
+    "fwd_wgmma:groups=1,bn=48,stages=2,qbuf=1,pingpong=0,sched=0,splits=1,pack=1",
+    "fwd_wgmma:groups=1,bn=192,stages=2,qbuf=2,pingpong=0,sched=1,splits=1,pack=1",
+    "fwd_wgmma:groups=1,bn=128,stages=3,qbuf=1,pingpong=1,sched=2,splits=1,pack=1",
+    "fwd_wgmma:groups=2,bn=64,stages=3,qbuf=2,pingpong=1,sched=1,splits=1,pack=1",
+    "fwd_wgmma:groups=2,bn=80,stages=4,qbuf=1,pingpong=0,sched=2,splits=1,pack=1",
+    "fwd_wgmma:groups=2,bn=96,stages=2,qbuf=2,pingpong=1,sched=2,splits=1,pack=1",
+    "fwd_wgmma:groups=2,bn=112,stages=3,qbuf=1,pingpong=1,sched=1,splits=1,pack=1",
+    "fwd_wgmma:groups=2,bn=128,stages=2,qbuf=2,pingpong=0,sched=2,splits=1,pack=1",
+    "fwd_wgmma:groups=2,bn=144,stages=2,qbuf=1,pingpong=1,sched=2,splits=1,pack=1",
+    "fwd_wgmma:groups=2,bn=160,stages=2,qbuf=2,pingpong=1,sched=1,splits=1,pack=1",
+    "fwd_wgmma:groups=2,bn=176,stages=2,qbuf=1,pingpong=0,sched=1,splits=1,pack=1",
+    "fwd_wgmma:groups=2,bn=192,stages=2,qbuf=1,pingpong=1,sched=0,splits=1,pack=1",
+    "fwd_wgmma:groups=3,bn=48,stages=4,qbuf=2,pingpong=1,sched=2,splits=1,pack=1",
+    "fwd_wgmma:groups=3,bn=64,stages=3,qbuf=2,pingpong=0,sched=1,splits=1,pack=1",
+    "fwd_wgmma:groups=3,bn=80,stages=2,qbuf=1,pingpong=1,sched=2,splits=1,pack=1",
+    "fwd_wgmma:groups=3,bn=112,stages=2,qbuf=2,pingpong=1,sched=0,splits=1,pack=1",
+    "fwd_wgmma:groups=3,bn=128,stages=2,qbuf=1,pingpong=1,sched=1,splits=1,pack=1",
+    "fwd_wgmma:groups=4,bn=48,stages=2,qbuf=2,pingpong=1,sched=2,splits=1,pack=1",
+    "fwd_wgmma:groups=4,bn=64,stages=4,qbuf=1,pingpong=0,sched=1,splits=1,pack=1",
+    "fwd_wgmma:groups=4,bn=64,stages=3,qbuf=2,pingpong=1,sched=0,splits=1,pack=1",
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants };
+
+/* Blocks that share keys, and rows of several heads. */
+static const char *const sharing[] = {
+    "fwd_wgmma:groups=1,bn=64,stages=2,qbuf=1,pingpong=0,sched=0,splits=2,pack=64",
+    "fwd_wgmma:groups=1,bn=128,stages=2,qbuf=1,pingpong=0,sched=0,splits=3,pack=32",
+    "fwd_wgmma:groups=2,bn=64,stages=3,qbuf=1,pingpong=1,sched=0,splits=4,pack=16",
+    "fwd_wgmma:groups=2,bn=80,stages=2,qbuf=1,pingpong=0,sched=0,splits=6,pack=8",
+    "fwd_wgmma:groups=1,bn=48,stages=4,qbuf=1,pingpong=0,sched=0,splits=8,pack=4",
+    "fwd_wgmma:groups=3,bn=64,stages=2,qbuf=1,pingpong=1,sched=0,splits=12,pack=2",
+    "fwd_wgmma:groups=1,bn=64,stages=2,qbuf=1,pingpong=0,sched=0,splits=16,pack=1",
+    "fwd_wgmma:groups=2,bn=128,stages=2,qbuf=1,pingpong=1,sched=0,splits=24,pack=64",
+    "fwd_wgmma:groups=1,bn=96,stages=2,qbuf=1,pingpong=0,sched=0,splits=32,pack=8",
+    "fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=1,splits=1,pack=16",
+    "fwd_wgmma:groups=3,bn=48,stages=3,qbuf=1,pingpong=1,sched=2,splits=1,pack=4",
+};
+static const char *const shared_keys[] = {"b2hq128hkv2sq3sk1700d64:bf16:lse", "hq64hkv1sq37sk2900d128:causal:lse",
+                                          "b3hq64hkv1sq130sk700d96:bf16:causal"};
+enum { N_SHARING = sizeof sharing / sizeof *sharing, N_SHARED_KEYS = sizeof shared_keys / sizeof *shared_keys };
 
 /* Grids of some blocks; and, where a block may take several row tiles, of some hundred. */
 static const char *const few_blocks[] = {"b2hq3sq333sk517d64:causal:lse", "b1hq2sq257sk130d96:bf16:lse"};
@@ -269,6 +287,8 @@ static void list_variants(const char *family)
   for (int v = 0; v < N_VARIANTS; v++)
     for (int i = 0; i < n && strncmp(variants[v], family, strlen(family)) == 0; i++)
       add_if_it_fits(variants[v], (wgmma ? many_blocks : few_blocks)[i]);
+  for (int i = 0; wgmma && i < N_SHARING * N_SHARED_KEYS; i++)
+    add_if_it_fits(sharing[i / N_SHARED_KEYS], shared_keys[i % N_SHARED_KEYS]);
 }
 
 /* ---------------------------------------------------------------- tests */

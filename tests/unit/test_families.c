@@ -119,7 +119,7 @@ static fl4__geometry geometry_of(const char *line, const char *variant)
 /* A choice can run, stands for itself, fills small grids, and deals row tiles out where there are more than blocks. */
 static void check_choice(const fl4__problem *p)
 {
-  enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED };
+  enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, SPLITS };
   const fl4_device_info device = h200();
   const fl4__family *f = &fl4__family_fwd_wgmma;
   const int64_t heads = p->B * p->Hq;
@@ -137,6 +137,9 @@ static void check_choice(const fl4__problem *p)
   const bool small = heads * fl4__ceil_div(p->Sq, 64) <= 132;
   const bool one_tile = heads * fl4__ceil_div(p->Sq, 64 * v.value[GROUPS]) <= 132;
   if (small) ck_assert_int_eq(v.value[GROUPS], 1);
+  const int splits = v.value[SPLITS];
+  ck_assert(splits == 1 ||
+            (one_tile && p->Sk / splits >= 512 && heads * fl4__ceil_div(p->Sq, 64 * v.value[GROUPS]) * splits <= 132));
   ck_assert_msg(v.value[SCHED] == (one_tile ? 0 : p->mask == FL4_MASK_CAUSAL ? 2 : 1), "%s", text);
 }
 
@@ -204,8 +207,140 @@ START_TEST(geometry_of_fwd_wgmma)
   g = geometry_of("b4hq16sq4000d64", "fwd_wgmma:groups=1,bn=48,stages=2,qbuf=1,pingpong=0,sched=0");
   ck_assert_int_eq(g.blocks, 64 * 63);
   ck_assert_int_eq(g.workspace_bytes, 0);
-  g = geometry_of("hq4sq4000d64", "fwd_wgmma:groups=3,bn=48,stages=2,qbuf=1,pingpong=0,sched=1");
+  g = geometry_of("hq4sq4000d64", "fwd_wgmma:groups=3,bn=48,stages=2,qbuf=1,pingpong=0,sched=1,splits=1");
   ck_assert_int_eq(g.blocks, 84); /* as many as there are tiles */
+
+  g = geometry_of("hq4hkv2sq100sk4000d72", "fwd_wgmma:groups=1,bn=48,stages=2,qbuf=2,pingpong=1,sched=2,splits=6");
+  ck_assert_int_eq(g.blocks, 4 * 2 * 6);
+  ck_assert_uint_eq(g.workspace_bytes, FL4_TICKET_BYTES + 48 * 4 * (72 / 8 + 1) * 512);
+}
+END_TEST
+
+/* Where row tiles of three or four groups would leave multiprocessors idle in the last round, they have two. Measured on an H200. */
+START_TEST(even_rounds_of_fwd_wgmma)
+{
+  static const struct {
+    const char *line;
+    int groups, bn;
+  } cases[] = {{"hq8sq4096d128", 2, 160},
+               {"hq12sq4096d128", 3, 80},
+               {"b4hq16sq4096d128", 3, 80},
+               {"hq32hkv8sq4096d128", 2, 160},
+               {"hq8sq4096d96", 2, 160},
+               {"b4hq16sq4096d96", 3, 96},
+               {"hq8sq4096d64", 4, 64},
+               {"hq8sq4096d64:causal", 2, 128},
+               {"hq16sq2048d64:causal", 2, 128},
+               {"b4hq16sq2048d64:causal", 4, 64},
+               {"hq8sq4096d128:causal", 2, 128},
+               {"b4hq16sq4096d128:causal", 3, 80},
+               {"hq32hkv8sq4096d128:causal", 3, 80}};
+  const fl4_device_info device = h200();
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const fl4__problem p = problem_of(cases[i].line);
+    fl4__variant v;
+    ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
+    ck_assert_msg(fl4__variant_get(&v, "groups") == cases[i].groups && fl4__variant_get(&v, "bn") == cases[i].bn,
+                  "%s: groups %d bn %d", cases[i].line, fl4__variant_get(&v, "groups"), fl4__variant_get(&v, "bn"));
+  }
+}
+END_TEST
+
+/* Few row tiles: blocks share their keys, if there are enough for each. */
+START_TEST(splits_of_fwd_wgmma)
+{
+  static const struct {
+    const char *line;
+    int groups, splits;
+  } cases[] = {{"hq8sq512d64", 1, 1},
+               {"hq8sq512sk1024d64", 1, 2},
+               {"hq8sq512sk1023d64", 1, 1},
+               {"hq8sq544sk8192d64", 1, 1},
+               {"hq1sq64sk100000d128", 1, 32},
+               {"hq4sq64sk4096d256", 1, 8},
+               {"hq8sq64sk8192d128:causal", 1, 16},
+               {"hq4sq4000d64", 2, 1},
+               {"hq33sq512d64", 2, 1}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const fl4__problem p = problem_of(cases[i].line);
+    const fl4_device_info device = h200();
+    fl4__variant v;
+    ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
+    ck_assert_msg(
+        fl4__variant_get(&v, "groups") == cases[i].groups && fl4__variant_get(&v, "splits") == cases[i].splits,
+        "%s: groups %d splits %d", cases[i].line, fl4__variant_get(&v, "groups"), fl4__variant_get(&v, "splits"));
+  }
+  /* A window bounds the keys. */
+  fl4__problem p = problem_of("hq4sq64sk100000d128");
+  const fl4_device_info device = h200();
+  fl4__variant v;
+  p.features = FL4__FEATURE_WINDOW, p.window_left = 2000, p.window_right = 0;
+  ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
+  ck_assert_int_eq(fl4__variant_get(&v, "splits"), 4);
+}
+END_TEST
+
+/* Heads are packed where that makes row tiles fewer. */
+START_TEST(packs_of_fwd_wgmma)
+{
+  static const struct {
+    const char *line;
+    int pack;
+  } cases[] = {{"b8hq32hkv8sq16sk4096d128", 4},        {"b8hq32hkv8sq64sk4096d128", 1},
+               {"b8hq32hkv8sq65sk4096d128", 4},        {"b8hq32hkv8sq4000sk4096d128", 1},
+               {"b8hq28hkv4sq5sk4096d128", 1},         {"b8hq12hkv2sq5sk4096d128", 2},
+               {"b8hq128hkv1sq5sk4096d128", 64},       {"b8hq32sq5sk4096d128", 1},
+               {"b4hq32hkv8sq300sk300d128:causal", 1}, {"b4hq32hkv8sq70sk300d128:causal", 4}};
+  const fl4_device_info device = h200();
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    fl4__problem p = problem_of(cases[i].line);
+    fl4__variant forced, v;
+    ck_assert_fl4(fl4__variant_parse("fwd_wgmma", &forced));
+    ck_assert_fl4(fl4__select(&forced, &p, &device, &v));
+    ck_assert_msg(fl4__variant_get(&v, "pack") == cases[i].pack, "%s: pack %d", cases[i].line,
+                  fl4__variant_get(&v, "pack"));
+    p.features = FL4__FEATURE_ALIBI;
+    ck_assert_fl4(fl4__select(&forced, &p, &device, &v));
+    ck_assert_int_eq(fl4__variant_get(&v, "pack"), 1);
+  }
+  fl4__geometry g = geometry_of("b2hq12hkv2sq50sk300d72",
+                                "fwd_wgmma:groups=2,bn=48,stages=2,qbuf=1,pingpong=1,sched=1,splits=1,pack=2");
+  ck_assert_int_eq(g.tma_heads, 2);
+  ck_assert_int_eq(g.row_tiles, 1);
+  ck_assert_int_eq(g.blocks, 2 * 6);
+}
+END_TEST
+
+START_TEST(packs_refused)
+{
+  const fl4_device_info device = h200();
+  fl4__problem p = problem_of("hq12hkv2sq50sk300d64");
+  fl4__variant forced, v;
+  ck_assert_fl4(fl4__variant_parse("fwd_wgmma:pack=4", &forced));
+  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED,
+                      "pack=4 does not divide the 6 query heads of a key head");
+  ck_assert_fl4(fl4__variant_parse("fwd_wgmma:pack=2", &forced));
+  p.features = FL4__FEATURE_ALIBI;
+  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED, "pack=2: ");
+  p.features = 0, p.Sq = INT32_MAX / 2;
+  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED, "pack=2: more than 2^30 rows of heads");
+}
+END_TEST
+
+static const struct {
+  const char *line, *variant, *words;
+} refused_splits[] = {
+    {"b64hq64sq100sk4000d64", "fwd_wgmma:groups=1,bn=48,splits=2", "splits=2 for more than 4096 warps with rows"},
+    {"b30000hq30000sq100sk4000d64", "fwd_wgmma:groups=1,bn=48,splits=2", "more than 2^31 blocks"},
+};
+
+START_TEST(too_many_for_splits)
+{
+  const fl4__problem p = problem_of(refused_splits[_i].line);
+  const fl4_device_info device = h200();
+  fl4__variant forced, v;
+  ck_assert_fl4(fl4__variant_parse(refused_splits[_i].variant, &forced));
+  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED, refused_splits[_i].words);
 }
 END_TEST
 
@@ -255,6 +390,11 @@ static Suite *make_suite(void)
   tcase_add_test(c, choices_of_fwd_wgmma);
   tcase_add_test(c, others_take_what_fwd_wgmma_does_not);
   tcase_add_test(c, geometry_of_fwd_wgmma);
+  tcase_add_test(c, packs_of_fwd_wgmma);
+  tcase_add_test(c, packs_refused);
+  tcase_add_test(c, even_rounds_of_fwd_wgmma);
+  tcase_add_test(c, splits_of_fwd_wgmma);
+  tcase_add_loop_test(c, too_many_for_splits, 0, 2);
   tcase_add_test(c, sections_of_fwd_wgmma);
   tcase_add_test(c, registers_of_fwd_wgmma);
   suite_add_tcase(suite, c);

@@ -120,6 +120,73 @@ START_TEST(what_is_asked)
 }
 END_TEST
 
+/* Packed, heads are the inner ones: a box has the rows of all of them of some queries. */
+START_TEST(packed)
+{
+  geometry.tma_heads = 2;
+  ck_assert_fl4(encode_all());
+  const struct request *r = &requests[0];
+  ck_assert(r->sizes[0] == 80 && r->sizes[1] == 6 && r->sizes[2] == 100 && r->sizes[3] == 2);
+  ck_assert(r->strides[0] == 160 && r->strides[1] == 960 && r->strides[2] == 96000);
+  ck_assert(r->box[0] == 64 && r->box[1] == 2 && r->box[2] == 32 && r->box[3] == 1);
+  ck_assert(requests[1].box[1] == 128 && requests[1].box[2] == 1);
+}
+END_TEST
+
+/* A bias in columns of 16 bits. */
+START_TEST(biases)
+{
+  static const struct {
+    int type;
+    fl4_i64 stride[4];
+    int sizes[4], strides[3], rows; /* as they should be */
+  } cases[] = {{FL4_BIAS_BF16, {48000, 8000, 80, 1}, {70, 100, 6, 2}, {160, 16000, 96000}, 64},
+               {FL4_BIAS_FP32, {48000, 8000, 80, 1}, {140, 100, 6, 2}, {320, 32000, 192000}, 64},
+               {FL4_BIAS_BOOL, {48000, 8000, 80, 1}, {35, 100, 6, 2}, {80, 8000, 48000}, 64},
+               {FL4_BIAS_FP16, {80, 0, 0, 1}, {70, 1, 1, 2}, {16, 16, 160}, 1},
+               {FL4_BIAS_FP16, {0, 8000, 80, 1}, {70, 100, 6, 1}, {160, 16000, 16}, 64}};
+  for (int i = 0; i < 5; i++) {
+    n_requests = 0;
+    build.bias_type = cases[i].type, fwd.bias = 0x4000;
+    memcpy(fwd.bias_stride, cases[i].stride, sizeof fwd.bias_stride);
+    ck_assert_fl4(encode_all());
+    ck_assert_int_eq(n_requests, 4);
+    const struct request *r = &requests[3];
+    ck_assert_ptr_eq(r->map, &params.bias);
+    ck_assert_uint_eq((uintptr_t)r->address, 0x4000u);
+    for (int k = 0; k < 4; k++) ck_assert_int_eq((int)r->sizes[k], cases[i].sizes[k]);
+    for (int k = 0; k < 3; k++) ck_assert_int_eq((int)r->strides[k], cases[i].strides[k]);
+    ck_assert(r->box[0] == 64 && (int)r->box[1] == cases[i].rows && r->box[2] == 1 && r->box[3] == 1);
+    ck_assert_int_eq(params.bias_rows, cases[i].rows);
+  }
+}
+END_TEST
+
+/* Those that the engine cannot find: kernels read them otherwise. */
+START_TEST(biases_without_a_map)
+{
+  static const struct {
+    fl4_u64 address;
+    fl4_i64 stride[4];
+    int type, Sk;
+  } cases[] = {{0, {48000, 8000, 80, 1}, FL4_BIAS_FP16, 70},
+               {0x4002, {48000, 8000, 80, 1}, FL4_BIAS_FP16, 70},
+               {0x4000, {48000, 8000, 80, 0}, FL4_BIAS_FP16, 70},
+               {0x4000, {48000, 8000, 81, 1}, FL4_BIAS_FP16, 70},
+               {0x4000, {48000, 8000, 88, 1}, FL4_BIAS_BOOL, 70},
+               {0x4000, {48000, 8000, 80, 1}, FL4_BIAS_BOOL, 71},
+               {0x4000, {(fl4_i64)1 << 40, 8000, 80, 1}, FL4_BIAS_FP16, 70}};
+  for (int i = 0; i < 7; i++) {
+    n_requests = 0;
+    build.bias_type = cases[i].type, fwd.bias = cases[i].address, fwd.Sk = cases[i].Sk;
+    memcpy(fwd.bias_stride, cases[i].stride, sizeof fwd.bias_stride);
+    ck_assert_fl4(encode_all());
+    ck_assert_int_eq(n_requests, 3);
+    ck_assert_int_eq(params.bias_rows, 0);
+  }
+}
+END_TEST
+
 START_TEST(bf16)
 {
   build.dtype = FL4_DTYPE_BF16;
@@ -187,6 +254,9 @@ static Suite *suite(void)
   tcase_add_checked_fixture(t, setup, NULL);
   tcase_add_test(t, found_once); /* first, in case tests do not fork */
   tcase_add_test(t, what_is_asked);
+  tcase_add_test(t, packed);
+  tcase_add_test(t, biases);
+  tcase_add_test(t, biases_without_a_map);
   tcase_add_test(t, bf16);
   tcase_add_test(t, one_of_a_kind);
   tcase_add_loop_test(t, refused, 0, 3);

@@ -201,7 +201,8 @@ START_TEST(disguises_of_fwd_mma)
 END_TEST
 
 #define WGMMA(groups, stages, qbuf, pingpong, sched)                                                                   \
-  "fwd_wgmma:bn=64,groups=" #groups ",stages=" #stages ",qbuf=" #qbuf ",pingpong=" #pingpong ",sched=" #sched
+  "fwd_wgmma:bn=64,groups=" #groups ",stages=" #stages ",qbuf=" #qbuf ",pingpong=" #pingpong ",sched=" #sched          \
+  ",splits=1,pack=1"
 START_TEST(disguises_of_fwd_wgmma)
 {
   static const disguise cases[] = {

@@ -15,6 +15,7 @@ def variant(warps=2, stages=2, keys=16, rows=8, splits=1):
 
 
 PLAIN, SPLIT, ALONE = variant(), variant(splits=3), variant(warps=1)
+MANY = variant(warps=1, splits=64)
 DEEP, TALL, WIDE = variant(stages=3), variant(rows=16), variant(keys=32)
 
 
@@ -34,6 +35,8 @@ GROUP = "hq9hkv1sq2sk70d32:lse"  # 18 rows
 WINDOW, PAGED_WINDOW = "hq2hkv1sq4sk200d32:window=40,0:lse", "b2hq2hkv1sq2sk300d32:window=85,0:page=16"
 PAGED, PAGED_LONG, LENS = "b2hq2hkv2sq1sk200d32:page=8", "hq2hkv1sq1sk700d32:page=8", "b4hq2hkv1sq1sk200d32:lens:lse"
 RAGGED = "b5hq2hkv1sq5sk64d32:ragged:lse"
+GROUPS = "b2hq4hkv2sq1sk530d32:lse"  # with MANY 34 splits: four groups and a short one
+SHIFTED = "b2hq2hkv1sq1sk1040d32:window=1020,0:lse"  # 64 from the second one on: nine groups
 
 section("Rings of warps")
 mutant("decode-wait-loose", "a step is used while its copies are under way",
@@ -185,43 +188,95 @@ mutant("decode-ring-overwritten", "warps put their rows together before all of t
 mutant("decode-warp-dropped", "the last warp's keys are left out",
        MERGE, "SharedRows{smem}, 0, WARPS, row", "SharedRows{smem}, 0, WARPS - 1, row", run(LONG))
 mutant("decode-part-dropped", "the last split's keys are left out",
-       MERGE, "GlobalRows{parts}, first, w.splits, row", "GlobalRows{parts}, first, w.splits - 1, row", run(LONG, SPLIT))
+       MERGE, "add(all, merge<MERGED_AT_A_TIME>(x.parts, first, w.splits, row", "add(all, merge<MERGED_AT_A_TIME>(x.parts, first, w.splits - 1, row",
+       run(LONG, SPLIT))
 mutant("decode-merge-stops", "no more than eight splits are put together",
        MERGE, "first < w.splits; first += MERGED_AT_A_TIME", "first < 1; first += MERGED_AT_A_TIME",
        run("hq2hkv1sq1sk400d32", variant(warps=1, splits=12)))
 mutant("decode-weights-of-largest", "parts are added as if they had one reference",
-       MERGE, "const float factor = exp2_approx(state[i][0] - reference);", "const float factor = 1.f;",
+       MERGE, "const float factor = exp2_approx(x[i].reference - reference);", "const float factor = 1.f;",
        run(LONG), run(LONG, SPLIT))
 mutant("decode-sum-not-weighted", "so are their sums",
-       MERGE, "to.sum += state[i][1] * factor;", "to.sum += state[i][1];", run(LONG))
+       MERGE, "fma_f32(x[i].sum, factor, all.sum)", "fma_f32(x[i].sum, 1.f, all.sum)", run(LONG))
 mutant("decode-kept-not-weighted", "what was put together before is not brought to the new reference",
-       MERGE, "to.o[e] *= kept;", "to.o[e] *= 1.f;", run("hq2hkv1sq1sk400d32", variant(warps=1, splits=12), "growing"),
+       MERGE, "to.o[e] * kept);", "to.o[e] * 1.f);", run("hq2hkv1sq1sk400d32", variant(warps=1, splits=12), "growing"),
        run("hq2hkv1sq1sk400d32", variant(warps=1, splits=12), "shrinking"))
 mutant("decode-part-of-first", "all splits leave their parts in one place",
-       MERGE, "parts + (i64)w.split * (ROWS * GLOBAL_ROW_BYTES)", "parts", run(LONG, SPLIT))
+       MERGE, "store_part(x.parts, w.split, row", "store_part(x.parts, 0, row", run(LONG, SPLIT))
 mutant("decode-units-overlap", "units leave their parts in one place",
-       MERGE, "(i64)w.unit * p.splits * (ROWS * GLOBAL_ROW_BYTES)", "(i64)w.unit * 0", run("b2hq4hkv2sq1sk320d32", SPLIT))
+       MERGE, "(i64)w.unit * (p.splits + groups) * PART_BYTES", "(i64)w.unit * 0", run("b2hq4hkv2sq1sk320d32", SPLIT))
 mutant("decode-ticket-of-all", "all units draw from one ticket",
-       MERGE, "+ w.unit * 4, w.splits - 1)", "+ 0 * 4, w.splits - 1)", run("b2hq4hkv2sq1sk320d32", SPLIT))
+       MERGE, "workspace + w.unit * (1 + groups) * 4", "workspace + w.unit * groups * 4", run("b2hq4hkv2sq1sk320d32", SPLIT))
 mutant("decode-ticket-not-reset", "a ticket goes on counting after the last one",
-       MERGE, "+ w.unit * 4, w.splits - 1)", "+ w.unit * 4, 1 << 20)", run(LONG, SPLIT))
+       MERGE, "increment(ticket, n - 1)", "increment(ticket, 1 << 20)", run(LONG, SPLIT))
 mutant("decode-first-finishes", "the first block that comes takes the parts",
-       MERGE, "(int)load_shared_32(smem) == w.splits - 1", "(int)load_shared_32(smem) == 0", run(LONG, SPLIT))
+       MERGE, "(int)load_shared_32(smem) == n - 1", "(int)load_shared_32(smem) == 0", run(LONG, SPLIT))
 mutant("decode-all-finish", "every block takes the parts",
-       MERGE, "return (int)load_shared_32(smem) == w.splits - 1;", "return true;", run(LONG, SPLIT))
+       MERGE, "return (int)load_shared_32(smem) == n - 1;", "return true;", run(LONG, SPLIT))
 mutant("decode-fence-before-missing", "a ticket is drawn before the part is there for others",
        MERGE, "    gpu_fence();\n    const u32 drawn", "    const u32 drawn", run(LONG, SPLIT))
 mutant("decode-fence-after-missing", "parts are read as they were before the ticket",
-       MERGE, "w.splits - 1);\n    gpu_fence();\n", "w.splits - 1);\n", run(LONG, SPLIT))
+       MERGE, "n - 1);\n    gpu_fence();\n", "n - 1);\n", run(LONG, SPLIT))
 mutant("decode-barrier-before-ticket", "a ticket is drawn before all threads have left their parts",
        MERGE, "  block_barrier();  // the whole block's part is there; and nobody reads shared memory any more\n", "",
        run(LONG, SPLIT))
 mutant("decode-barrier-after-ticket", "threads look at the ticket before it is drawn",
        MERGE, "    store_shared_32(smem, drawn);\n  }\n  block_barrier();\n", "    store_shared_32(smem, drawn);\n  }\n",
        run(LONG, SPLIT))
+mutant("decode-group-of-window", "groups are counted from a window's first split, though their firsts are not",
+       SCHEDULE, "quotient(w.before + split, MERGED_AT_A_TIME)", "quotient(split, MERGED_AT_A_TIME)", run(SHIFTED, MANY))
+mutant("decode-group-begins-later", "a group begins where it would without a window",
+       SCHEDULE, "group * MERGED_AT_A_TIME - w.before", "group * MERGED_AT_A_TIME", run(SHIFTED, MANY))
+mutant("decode-group-too-many", "there is no room for the group that a window begins and ends in",
+       SCHEDULE, "p.splits + 2 * (MERGED_AT_A_TIME - 1)", "p.splits + MERGED_AT_A_TIME - 1",
+       run("b2hq2hkv1sq1sk544d32:window=431,0", variant(warps=1, splits=32)))
+mutant("decode-groups-without-room", "groups are for fewer splits than the host has room for",
+       SCHEDULE, "if (p.splits <= MOST_ALONE) return 0;", "if (p.splits <= MERGED_AT_A_TIME) return 0;",
+       run("b2hq2hkv1sq1sk384d32", variant(warps=1, splits=24)))
+mutant("decode-groups-without-tickets", "so are they where there are not tickets for all",
+       SCHEDULE, "* (1 + groups) * 4 <= FL4_TICKET_BYTES ? groups : 0", "> 0 ? groups : 0", case("levels"))
+mutant("decode-groups-without-place", "two levels where groups have no tickets",
+       MERGE, "groups > 0 && w.splits > MOST_ALONE", "w.splits > MOST_ALONE", case("levels"))
+mutant("decode-ticket-of-all-groups", "all groups of a unit draw from one ticket",
+       MERGE, "x.tickets + (1 + group) * 4", "x.tickets + 4", run(GROUPS, MANY))
+mutant("decode-ticket-of-group-is-units", "the first group draws from the unit's ticket",
+       MERGE, "x.tickets + (1 + group) * 4", "x.tickets + group * 4", run(GROUPS, MANY))
+mutant("decode-tickets-overlap", "a unit's ticket is that of the first group of the one before",
+       MERGE, "workspace + w.unit * (1 + groups) * 4", "workspace + w.unit * 4", run(GROUPS, MANY))
+mutant("decode-groups-overlap", "a unit's groups leave their parts where the next one's splits do",
+       MERGE, "w.unit * (p.splits + groups) * PART_BYTES", "w.unit * p.splits * PART_BYTES", run(GROUPS, MANY))
+mutant("decode-groups-in-splits", "groups leave their parts in the places of splits",
+       MERGE, "{parts + (i64)p.splits * PART_BYTES}", "{parts}", run(GROUPS, MANY))
+mutant("decode-group-in-first", "all groups leave their parts in one place",
+       MERGE, "store_part(x.groups, group, row", "store_part(x.groups, 0, row", run(GROUPS, MANY))
+mutant("decode-last-group-of-eight", "the last group waits for eight splits, though it has fewer",
+       MERGE, "min_i32(first + MERGED_AT_A_TIME, w.splits)", "first + MERGED_AT_A_TIME", run(GROUPS, MANY))
+mutant("decode-first-group-of-eight", "the first group of a window waits for eight splits, though it has fewer",
+       MERGE, "max_i32(first, 0)", "first", run(SHIFTED, MANY))
+mutant("decode-group-not-last", "every block of a group puts it together",
+       MERGE, "if (!is_last(x.tickets + (1 + group) * 4, n, smem)) return;", "is_last(x.tickets + (1 + group) * 4, n, smem);",
+       run(GROUPS, MANY))
+mutant("decode-group-of-all", "a group has the splits of all before it, too",
+       MERGE, "store_part(x.groups, group, row, quarter, merge<MERGED_AT_A_TIME>(x.parts, first, w.splits, row",
+       "store_part(x.groups, group, row, quarter, merge<MERGED_AT_A_TIME>(x.parts, 0, w.splits, row", run(GROUPS, MANY))
+mutant("decode-unit-waits-for-splits", "as many blocks draw the unit's ticket as there are splits, not groups",
+       MERGE, "    drawers = group_of(w, w.splits - 1) + 1;\n", "", run(GROUPS, MANY))
+mutant("decode-unit-without-last-group", "the last group does not draw the unit's ticket",
+       MERGE, "drawers = group_of(w, w.splits - 1) + 1;", "drawers = group_of(w, w.splits - 1);", run(GROUPS, MANY))
+mutant("decode-last-group-dropped", "the last group's keys are left out",
+       MERGE, "const int n = group_of(w, w.splits - 1) + 1;", "const int n = group_of(w, w.splits - 1);", run(GROUPS, MANY))
+mutant("decode-groups-stop", "no more than eight groups are put together",
+       MERGE, "first < n; first += MERGED_AT_A_TIME", "first < 1; first += MERGED_AT_A_TIME", run(SHIFTED, MANY))
+mutant("decode-groups-backwards", "groups are put together from the last to the first, unlike by one block",
+       MERGE, "add(all, group[i]);", "add(all, group[MERGED_AT_A_TIME - 1 - i]);", case("levels"), case("invariant"))
+mutant("decode-group-reference", "a group is added as if it had the reference of those before",
+       MERGE, "factor = exp2_approx(x.reference - reference);", "factor = 1.f;", run(GROUPS, MANY, "growing"),
+       run(GROUPS, MANY, "shrinking"))
+mutant("decode-group-sum-kept", "the sum of the groups before is not brought to the new reference",
+       MERGE, "to.sum * kept);", "to.sum);", run(GROUPS, MANY, "growing"), run(GROUPS, MANY, "shrinking"))
 mutant("decode-sink-of-each-split", "each split counts the sink",
-       MERGE, "const float state[4] = {x.reference, x.sum, 0.f, 0.f};\n  to +=",
-       "const Ending end = {x.reference, x.sum + (SINKS ? 1.f : 0.f), 1.f};\n  const float state[4] = {end.reference, end.sum, 0.f, 0.f};\n  to +=",
+       MERGE, "const float state[4] = {x.reference, x.sum, 0.f, 0.f};\n  char *const at",
+       "const Ending end = {x.reference, x.sum + (SINKS ? 1.f : 0.f), 1.f};\n  const float state[4] = {end.reference, end.sum, 0.f, 0.f};\n  char *const at",
        run("hq2hkv1sq1sk320d32:sinks:lse", SPLIT))
 mutant("decode-sink-not-in-sum", "a sink does not count in the sum of the output",
        MERGE, "end.factor * inverse_sum(end.sum)", "end.factor * inverse_sum(x.sum)", run("hq2hkv1sq1sk40d32:sinks:lse"))

@@ -70,7 +70,7 @@ mutant("softcap-forgotten-first", "nor has the first of them",
 mutant("softcap-of-one-sided", "tanh is half of itself",
        SCORES, "1.f - 2.f * reciprocal", "1.f - reciprocal", run(SOFTCAP))
 mutant("scaled-twice", "scores are scaled once more where they are weighed",
-       SCORES, "return SCORED ? 1.f : p.scale_log2;", "return p.scale_log2;", run(ALIBI))
+       SCORES, "return SCORED ? LOG2_E : p.scale_log2;", "return p.scale_log2;", run(ALIBI))
 mutant("slope-sign", "far keys are preferred",
        SCORES, "s - r.slope *", "s + r.slope *", run(ALIBI))
 mutant("slope-one-sided", "keys behind the diagonal come closer",

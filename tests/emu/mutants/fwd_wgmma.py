@@ -25,7 +25,7 @@ STORE_MORE = ("  if (TOLD_MORE) {\n"
               "    const u32 more[4] = {(u32)t.first_tile, (u32)t.s.queries, (u32)t.s.keys, (u32)t.s.first_query};\n"
               "    store_shared_128(to + 16, more);\n  }\n")
 ARRIVE_TOLD = "  mbarrier_arrive(pipe.told_full + n % TOLD * 8);\n"
-REST = "    for (int tile = last; tile > first_tile(t); tile--) {\n"
+REST = "      if (tile == first_tile(t)) break;\n"
 KEYS_OF_TILE = "load_keys(p, pipe, k, t, (tile - 1) * BN)"
 VALUES_OF_TILE = "pipe, v, t, tile * BN, mended)"
 
@@ -195,9 +195,9 @@ mutant("page-again", "the first 64 columns are copied for each page",
 mutant("page-half", "the second page begins at column 32",
        PIPELINE, "page * 64, row, head", "page * 32, row, head", run(PAGES))
 mutant("row-of-first-group", "all groups get the first group's query rows",
-       FWD, "first + group * GROUP_ROWS, t.h", "first, t.h", run(ROWS, PAIR))
+       FWD, "query = first + group * (GROUP_ROWS / PACK)", "query = first", run(ROWS, PAIR))
 mutant("head-of-keys-for-q", "queries are those of the head of the key head's number",
-       FWD, "GROUP_ROWS, t.h,", "GROUP_ROWS, t.h_kv,", run(HEADS))
+       FWD, "PACK > 1 ? query : t.h, RAGGED_Q", "PACK > 1 ? query : t.h_kv, RAGGED_Q", run(HEADS))
 mutant("head-of-q-for-keys", "keys and values are those of the query head's number",
        FWD, "key0, t.h_kv, RAGGED_K", "key0, t.h, RAGGED_K", run(HEADS))
 mutant("batch-of-q", "queries are those of the first sequence",
@@ -217,7 +217,7 @@ mutant("values-from-k", "values are copied from K",
 mutant("values-dropped", "the second tile's values are not copied",
        FWD, REST, REST.replace("first_tile(t)", "first_tile(t) + 1"), run(KEYS))
 mutant("last-values-dropped", "nobody copies the values of the very last tile",
-       FWD, "if (!TELLS_FIRST || before.key_tiles > 0) load_values(", "if (false) load_values(", run(KEYS))
+       FWD, "if ((!TELLS_FIRST && SPLITS == 1) || before.key_tiles > 0)", "if (false)", run(KEYS))
 mutant("last-values-of-next", "a row tile's last values are those of the next one's head",
        FWD, "if (n > 0) load_values(p, pipe, v, before,", "if (n > 0) load_values(p, pipe, v, t,", run(ROWS, IN_TURN))
 mutant("last-values-dropped-once", "the first row tile's last values are not copied",
@@ -240,8 +240,8 @@ mutant("values-over-keys", "the values' first slot is the keys' last",
 mutant("keys-over-queries", "the keys' first slot is the queries' last",
        CONFIG, "K_OFFSET = QBUF * GROUPS * Q_BYTES", "K_OFFSET = QBUF * (GROUPS - 1) * Q_BYTES", run(ROWS, PAIR))
 mutant("barriers-over-values", "barriers lie in the values' last slot",
-       CONFIG, "BARRIER_OFFSET = V_OFFSET + STAGES * TILE_BYTES",
-       "BARRIER_OFFSET = V_OFFSET + (STAGES - 1) * TILE_BYTES",
+       CONFIG, "BIAS_OFFSET = V_OFFSET + STAGES * TILE_BYTES",
+       "BIAS_OFFSET = V_OFFSET + (STAGES - 1) * TILE_BYTES",
        run(KEYS))
 
 section("Products of warpgroups")
@@ -330,7 +330,7 @@ mutant("turn-skips-one", "three groups: the turn goes the other way round",
 mutant("turn-of-all-groups", "a turn is a matter of three groups, not of two",
        FWD, "named_barrier(my_turn, 256);\n    wgmma", "named_barrier(my_turn, 384);\n    wgmma", run(ROWS, THREE))
 mutant("turn-of-one-group", "a turn is a matter of one group",
-       FWD, "named_barrier_arrive(next_turn, 256);\n    if (BIAS && last)", "named_barrier_arrive(next_turn, 128);\n    if (BIAS && last)",
+       FWD, "named_barrier_arrive(next_turn, 256);\n    wgmma_wait", "named_barrier_arrive(next_turn, 128);\n    wgmma_wait",
        run(ROWS, PAIR))
 mutant("turn-never-begins", "nobody gives the first turn",
        FWD, "  if (PINGPONG && group == GROUPS - 1) named_barrier_arrive(1, 256);", "  ", run(ROWS, PAIR))

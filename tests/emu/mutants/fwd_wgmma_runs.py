@@ -3,8 +3,9 @@
 from .table import Run
 
 
-def variant(groups=1, stages=2, qbuf=1, sched=0):
-    return f"fwd_wgmma:groups={groups},bn=48,stages={stages},qbuf={qbuf},pingpong={int(groups > 1)},sched={sched}"
+def variant(groups=1, stages=2, qbuf=1, sched=0, splits=1, pack=1):
+    return (f"fwd_wgmma:groups={groups},bn=48,stages={stages},qbuf={qbuf},pingpong={int(groups > 1)},sched={sched},"
+            f"splits={splits},pack={pack}")
 
 
 ONE = variant()                                              # one row tile a block

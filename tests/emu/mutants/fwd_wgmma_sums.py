@@ -9,7 +9,7 @@ MUTANTS = Table()
 mutant, section = MUTANTS.mutant, MUTANTS.section
 
 FWD, SCHEDULE, SOFTMAX, EPILOGUE = "fwd_wgmma.cu", "wgmma_schedule.cuh", "wgmma_softmax.cuh", "wgmma_epilogue.cuh"
-CONFIG, COMMON, SCORES = "wgmma_config.cuh", "fl4_common.cuh", "wgmma_scores.cuh"
+CONFIG, COMMON = "wgmma_config.cuh", "fl4_common.cuh"
 
 OPEN = "open.end = keys_seen(p, t, row) / BN;"
 RENEWED = "    renew(rows, weights, sums, s, score_scale(p),"
@@ -21,7 +21,7 @@ section("Schedule")
 mutant("kv-head-interleaved", "query heads share key heads in turns instead of in groups",
        SCHEDULE, "t.h / (p.Hq / p.Hkv)", "t.h % p.Hkv", run(HEADS))
 mutant("batch-by-key-heads", "the batch is counted in key heads",
-       SCHEDULE, ": head / p.Hq;", ": head / p.Hkv;", run(HEADS))
+       SCHEDULE, ": head / heads_of_batch;", ": head / p.Hkv;", run(HEADS))
 mutant("row-tile-of-group", "row tiles begin as far apart as one group's rows",
        SCHEDULE, "t.row0 = tile * BM", "t.row0 = tile * GROUP_ROWS", run(ROWS, PAIR))
 mutant("row-tile-late", "causal: each number is the next row tile",
@@ -51,6 +51,8 @@ mutant("ticket-wraps-early", "the ticket comes back to 0 one draw before the las
        SCHEDULE, "row_tiles(p) - 1);", "row_tiles(p) - 2);", run(SECTIONS, TICKET, device="emu:2"))
 mutant("ticket-wraps-late", "the ticket is not 0 after the launch",
        SCHEDULE, "row_tiles(p) - 1);", "row_tiles(p));", run(SECTIONS, TICKET))
+mutant("ticket-for-each-tile", "a ticket is drawn for each key tile",
+       FWD, "if (tile == min_i32(last, first_tile(t) + 1)) number", "number", run("hq3sq100sk150d16", TICKET, device="emu:2"))
 mutant("ticket-not-drawn", "a block draws no ticket when the last row tile is its own",
        SCHEDULE, "  return grid_blocks() + (int)",
        "  if (number == row_tiles(p) - 1) return row_tiles(p);\n  return grid_blocks() + (int)",
@@ -95,7 +97,7 @@ mutant("mask-one-too-wide", "the causal mask shows one key too many",
 mutant("mask-one-too-narrow", "the causal mask hides the diagonal",
        SCHEDULE, "diagonal(p, t, row) + 1);", "diagonal(p, t, row));", run(CAUSAL))
 mutant("mask-top-left", "the causal mask is aligned top-left",
-       SCHEDULE, "row + (keys(p, t) - queries(p, t));", "row;", run(CAUSAL))
+       SCHEDULE, "row / PACK + (keys(p, t) - queries(p, t));", "row / PACK;", run(CAUSAL))
 mutant("mask-skipped", "no tile is masked",
        FWD, "      mask_scores(s, p, t, t.row0 + lane_row, tile * BN);\n", "", run(KEYS), run(CAUSAL))
 mutant("mask-at-equal", "the first key that is not seen is shown",
@@ -239,15 +241,15 @@ mutant("rows-swapped", "rows 8 to 15 are written with the output of rows 0 to 7"
 mutant("columns-not-gathered", "each lane writes its own scattered columns as neighbours",
        EPILOGUE, "      transpose(x);\n", "", run("hq1sq64sk100d32"))
 mutant("transpose-odd-lanes", "the first exchange goes the wrong way round",
-       SCORES, "bool odd = lane() % 2,", "bool odd = !(lane() % 2),", run("hq1sq64sk100d32"))
+       EPILOGUE, "bool odd = lane() % 2,", "bool odd = !(lane() % 2),", run("hq1sq64sk100d32"))
 mutant("transpose-upper-lanes", "the second exchange goes the wrong way round",
-       SCORES, "upper = lane() / 2 % 2;", "upper = lane() % 2;", run("hq1sq64sk100d32"))
+       EPILOGUE, "upper = lane() / 2 % 2;", "upper = lane() % 2;", run("hq1sq64sk100d32"))
 mutant("transpose-with-neighbour", "both exchanges are with the same neighbour",
-       SCORES, "upper ? x[i] : x[i + 2], 2)", "upper ? x[i] : x[i + 2], 1)", run("hq1sq64sk100d32"))
+       EPILOGUE, "upper ? x[i] : x[i + 2], 2)", "upper ? x[i] : x[i + 2], 1)", run("hq1sq64sk100d32"))
 mutant("transpose-with-other-row", "the second exchange is with a lane of another row",
-       SCORES, "upper ? x[i] : x[i + 2], 2)", "upper ? x[i] : x[i + 2], 4)", run("hq1sq64sk100d32"))
+       EPILOGUE, "upper ? x[i] : x[i + 2], 2)", "upper ? x[i] : x[i + 2], 4)", run("hq1sq64sk100d32"))
 mutant("transpose-of-first-pair", "half of the first exchange is left out",
-       SCORES, "for (int i = 0; i < 4; i += 2)", "for (int i = 0; i < 2; i += 2)", run("hq1sq64sk100d32"))
+       EPILOGUE, "for (int i = 0; i < 4; i += 2)", "for (int i = 0; i < 2; i += 2)", run("hq1sq64sk100d32"))
 mutant("chunks-one-behind", "each lane writes the chunk of the lane before",
        EPILOGUE, "chunk = first + lane() % 4", "chunk = first + (lane() + 1) % 4", run("hq1sq64sk100d32"))
 mutant("chunk-guard-removed", "D = 72: what is behind a row is written",
@@ -261,7 +263,7 @@ mutant("o-guard-removed", "rows past the end of O are written",
 mutant("o-guard-off-by-one", "one row past the end of O is written",
        EPILOGUE, STORE, STORE.replace("at <", "at <="), run(ROWS))
 mutant("o-rows-of-lower-half", "rows 8 to 15 are written over rows 0 to 7",
-       EPILOGUE, "const int at = row + 8 * half;", "const int at = row;", run(KEYS))
+       EPILOGUE, "at = (row + 8 * half) / PACK", "at = row / PACK", run(KEYS))
 mutant("o-rows-of-first-tile", "all row tiles but the last are written over the first",
        FWD, "      finish(rows, t, t.row0 + lane_row, p);", "      finish(rows, t, lane_row, p);", run(ROWS, IN_TURN))
 mutant("o-rows-of-first-group", "all groups write over the first one's rows",
@@ -269,7 +271,7 @@ mutant("o-rows-of-first-group", "all groups write over the first one's rows",
 mutant("o-rows-of-first-warp", "all warps of a group write over the first one's rows",
        FWD, "thread_index() % 128 / 32 * 16, lane_row", "0, lane_row", run(KEYS))
 mutant("o-strides-of-q", "O is written by the row stride of Q",
-       EPILOGUE, "at * p.o_stride[2] * 2", "at * p.q_stride[2] * 2", run("hq2sq64d16:packed"))
+       EPILOGUE, "(at * p.o_stride[2] +", "(at * p.q_stride[2] +", run("hq2sq64d16:packed"))
 mutant("o-of-first-head", "O of all heads is written over the first one's",
        EPILOGUE, " + t.h * p.o_stride[1] +", " +", run(HEADS))
 mutant("o-of-first-batch", "O of all sequences is written over the first one's",
@@ -279,11 +281,11 @@ mutant("lse-guard-removed", "the log-sum-exp of rows past the end is written",
 mutant("lse-always", "the log-sum-exp is written where none is wanted",
        EPILOGUE, "    if (!LSE || !p.lse) continue;\n", "", run(KEYS))
 mutant("lse-rows-near", "the log-sum-exps of rows are written two bytes apart",
-       EPILOGUE, "lse + at * p.lse_stride[2] * 4", "lse + at * p.lse_stride[2] * 2", run(ROWS))
+       EPILOGUE, "head * p.lse_stride[1]) * 4, value", "head * p.lse_stride[1]) * 2, value", run(ROWS))
 mutant("lse-of-first-head", "the log-sum-exp of all heads is written over the first one's",
        EPILOGUE, " + t.h * p.lse_stride[1] +", " +", run(ROWS, IN_TURN))
 mutant("lse-of-upper-rows", "rows 8 to 15 have the reference of rows 0 to 7",
-       EPILOGUE, "p, t.h, rows.reference[half], l)", "p, t.h, rows.reference[0], l)", run(ROWS))
+       EPILOGUE, "p, t.h + head, rows.reference[half], l)", "p, t.h + head, rows.reference[0], l)", run(ROWS))
 mutant("lse-of-one-lane", "the log-sum-exp is of one lane's sum",
        EPILOGUE, "log_sum_exp(end.reference, end.sum)", "log_sum_exp(end.reference, rows.sum[half])",
        run(ROWS))
