@@ -6,9 +6,10 @@
 #   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]
 #
 # Parts: tests features soak sanitizers latency parity accuracy examples timing bench profile peers decode hostile pathologies;
-# without any, all. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_features gpu_kv gpu_layouts
-# gpu_sabotage gpu_parity,
-# sanitizers_fwd_mma sanitizers_fwd_wgmma.
+# without any, all of these. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_features gpu_kv
+# gpu_layouts gpu_sabotage gpu_parity, sanitizers_fwd_mma sanitizers_fwd_wgmma sanitizers_decode_mma. And one that runs only by
+# name, after all others: tune, which makes the wisdom of this GPU, RESULTS/system.wisdom; FL4_TUNE_SECONDS (6) for each of 66
+# problems.
 #
 # Needs no more of BUILD than the programs and the library, and a CUDA device; for `sanitizers` compute-sanitizer, for
 # `profile` ncu, for `accuracy`, `timing`, `peers`, `decode`, `hostile`, `pathologies` and the Python example torch.
@@ -103,12 +104,19 @@ sanitizers_fwd_wgmma() {
     hq1sq65sk33d40:lse hq2sq90sk10d72:causal \
     --variant fwd_wgmma:groups=3,bn=64,stages=2,qbuf=1,pingpong=1,sched=0 hq2sq200sk300d64:causal \
     --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=1 hq300sq70sk150d64 \
-    --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=2 hq300hkv100sq70sk150d64:causal:lse
+    --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=2 hq300hkv100sq70sk150d64:causal:lse \
+    --variant fwd_wgmma hq2sq128sk4096d64 hq8hkv2sq16sk2048d64:bf16:lse # keys shared by blocks, row tiles by heads
+}
+
+# Many splits, which are put together in two levels; and more sequences than one.
+sanitizers_decode_mma() {
+  sanitize decode_mma --variant decode_mma hq32hkv1sq1sk9000d128 b2hq8hkv2sq1sk700d64:bf16:lse
 }
 
 sanitizers() {
   sanitizers_fwd_mma
   sanitizers_fwd_wgmma
+  sanitizers_decode_mma
 }
 
 # latency_of LABEL LINE VARIANT: a line of JSON
@@ -196,7 +204,7 @@ peers() {
 
 # Few queries, many keys: all that is to be reached there.
 decode() {
-  python3 "$top/tools/peers_decode.py" --variant decode_mma --out "$results/decode" >"$results/decode.txt" 2>&1
+  python3 "$top/tools/peers_decode.py" --out "$results/decode" >"$results/decode.txt" 2>&1
   status=$?
   verdict "decode: $(grep -c ': met$' "$results/decode.txt") targets met, $(grep -c ': MISSED$' "$results/decode.txt") missed" "$status"
   grep -E ': (met|MISSED)$|^WRONG|^FAILED|^stopped' "$results/decode.txt"
@@ -217,6 +225,14 @@ pathologies() {
   status=$?
   verdict "pathologies: $(tail -1 "$results/pathologies.txt")" "$status"
   [ "$status" = 0 ] || grep '^FAILED' "$results/pathologies.txt"
+}
+
+# What tuning learns here: to be compiled in, it takes the place of lib/wisdom/system.wisdom.
+tune() {
+  "$build/tools/fl4" tune --shapes canonical,models,stress --seconds "${FL4_TUNE_SECONDS:-6}" --wisdom "$results/system.wisdom" \
+    --log "$results/tune.jsonl" --markdown "$results/tune.md" >"$results/tune.txt" 2>&1
+  status=$?
+  verdict "tune: $(tail -1 "$results/tune.txt")" "$status"
 }
 
 for part in "$@"; do $part; done
