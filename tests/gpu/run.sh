@@ -6,8 +6,8 @@
 #   tests/gpu/run.sh [BUILD [RESULTS [PART]...]]
 #
 # Parts: tests features soak sanitizers latency parity accuracy examples timing bench profile peers decode hostile pathologies;
-# without any, all of these. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_features gpu_kv
-# gpu_layouts gpu_sabotage gpu_parity, sanitizers_fwd_mma sanitizers_fwd_wgmma sanitizers_decode_mma. And one that runs only by
+# without any, all of these. Those of `tests` and `sanitizers` are parts too: gpu_api gpu_bench gpu_calls gpu_features gpu_flash
+# gpu_kv gpu_layouts gpu_sabotage gpu_parity, sanitizers_fwd_mma sanitizers_fwd_wgmma sanitizers_decode_mma. And one that runs only by
 # name, after all others: tune, which makes the wisdom of this GPU, RESULTS/system.wisdom; FL4_TUNE_SECONDS (6) for each of 66
 # problems.
 #
@@ -49,13 +49,14 @@ gpu_api() { test_program gpu_api; }
 gpu_bench() { test_program gpu_bench; }
 gpu_calls() { test_program gpu_calls; }
 gpu_features() { test_program gpu_features; }
+gpu_flash() { test_program gpu_flash; }
 gpu_kv() { test_program gpu_kv; }
 gpu_layouts() { test_program gpu_layouts; }
 gpu_sabotage() { test_program gpu_sabotage; }
 gpu_parity() { test_program gpu_parity; }
 
 tests() {
-  for t in gpu_api gpu_bench gpu_calls gpu_features gpu_kv gpu_layouts gpu_sabotage gpu_parity; do test_program "$t"; done
+  for t in gpu_api gpu_bench gpu_calls gpu_features gpu_flash gpu_kv gpu_layouts gpu_sabotage gpu_parity; do test_program "$t"; done
 }
 
 # The same bits a thousand times, while another stream writes memory.
