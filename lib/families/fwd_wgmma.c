@@ -323,6 +323,7 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   g->row_tiles = (int)row_tiles(p, groups, v->value[PACK]);
   g->section_heads = section_heads(p, v->value[PACK]);
   g->tma_heads = v->value[PACK];
+  g->tile_rows = groups * GROUP_ROWS, g->tile_keys = v->value[BN];
   g->tma_rows[0] = GROUP_ROWS, g->tma_rows[1] = g->tma_rows[2] = rows_of_copy(v, p);
   g->workspace_bytes = sched == BY_TICKET ? FL4_TICKET_BYTES : 0;
   if (splits > 1) g->workspace_bytes = FL4_TICKET_BYTES + (size_t)(g->blocks * groups * 4) * (size_t)partial_bytes(p);
@@ -355,5 +356,6 @@ const fl4__family fl4__family_fwd_wgmma = {
     .choose = choose,
     .geometry = geometry,
     .canonical = canonical,
+    .takes_lists = true,
     .launch_registers = launch_registers,
 };
