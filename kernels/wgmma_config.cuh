@@ -41,10 +41,11 @@ enum { ONE_TILE, IN_TURN, BY_TICKET };
 constexpr int PACK = FL4_PACK, SPLITS = FL4_SPLITS, SCHED = SPLITS > 1 ? ONE_TILE : FL4_SCHED;
 
 // A group of threads more than those that compute is the producer, which copies. Registers are dealt out anew at
-// the start: it needs few, but more where it looks up pages.
+// the start: it needs few, but more where it looks up pages or lists of tiles.
 constexpr int GROUP_ROWS = 64, BM = GROUPS * GROUP_ROWS, PRODUCER = GROUPS, THREADS = 128 * (GROUPS + 1);
-constexpr int CONSUMER_REGISTERS = (GROUPS == 1 ? 240 : GROUPS == 2 ? 232 : GROUPS == 3 ? 160 : 112) - (PAGED ? 8 : 0);
-constexpr int PRODUCER_REGISTERS = (GROUPS <= 2 ? 40 : 32) + (PAGED ? 8 * GROUPS : 0);
+constexpr int LOOKS_UP = PAGED + SKIP;  // how many of these
+constexpr int CONSUMER_REGISTERS = (GROUPS == 1 ? 240 : GROUPS == 2 ? 232 : GROUPS == 3 ? 160 : 112) - 8 * LOOKS_UP;
+constexpr int PRODUCER_REGISTERS = (GROUPS <= 2 ? 40 : 32) + 8 * LOOKS_UP * GROUPS;
 
 // Rows lie in pages of 64 columns; columns beyond D are 0. D16: blocks of 16 columns that a product is summed over.
 constexpr int PAGES = (D + 63) / 64, D16 = (D + 15) / 16;

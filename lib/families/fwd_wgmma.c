@@ -38,7 +38,7 @@ enum {
 
 /*
  * By number of groups: what each thread that computes gets of the block's registers, and each of the one that copies. Where that
- * one looks up pages it gets eight of each of the others (kernels/wgmma_config.cuh).
+ * one looks up pages, or lists of tiles, it gets eight of each of the others for either (kernels/wgmma_config.cuh).
  */
 static const int consumer_registers[] = {0, 240, 232, 160, 112}, producer_registers[] = {0, 40, 40, 32, 32};
 
@@ -129,7 +129,8 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
     return fl4__because(why, "pack=%d: %s goes by rows of one head", pack,
                         fl4__feature_beyond(p->features, ~UNPACKABLE));
   if (p->Sq > INT32_MAX / 2 / pack) return fl4__because(why, "pack=%d: more than 2^30 rows of heads", pack);
-  const int smem = smem_bytes(v, p), need = registers_needed(v, p), lent = p->features & FL4__FEATURE_PAGED ? 8 : 0;
+  const int smem = smem_bytes(v, p), need = registers_needed(v, p);
+  const int lent = (p->features & FL4__FEATURE_PAGED ? 8 : 0) + (p->skips ? 8 : 0);
   const int may = consumer_registers[groups] - lent;
   if (smem > device->smem_per_block)
     return fl4__because(why, "needs %d bytes of shared memory, a block may have %d", smem, device->smem_per_block);
