@@ -366,17 +366,17 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
 
   if (w.first < w.end) {
     const Ring ring = {
-        reinterpret_cast<const char *>(p.k) + key_offset(w, p.k_stride) * 2,
-        reinterpret_cast<const char *>(p.v) + key_offset(w, p.v_stride) * 2,
-        p.k_stride[2] * 2,
-        p.v_stride[2] * 2,
-        smem,
-        w.tiles,
-        w.end,
-        keys(p, w),
-        w.b,
+      reinterpret_cast<const char *>(p.k) + key_offset(w, p.k_stride) * 2,
+      reinterpret_cast<const char *>(p.v) + key_offset(w, p.v_stride) * 2,
+      p.k_stride[2] * 2,
+      p.v_stride[2] * 2,
+      smem,
+      w.tiles,
+      w.end,
+      keys(p, w),
+      w.b,
 #if FL4_SKIP
-        w.list,
+      w.list,
 #endif
     };
     const char *q_rows = reinterpret_cast<const char *>(p.q) + query_offset(p, w, p.q_stride, w.row0) * 2;

@@ -25,8 +25,8 @@ fl4_status fl4__tile_lists_plan(fl4__plan *plan, fl4_fwd_params *params, fl4__ti
   params->list_stride[0] = lists->batches > 1 ? words * g->row_tiles * lists->heads : 0;
   const int64_t n = (int64_t)lists->batches * lists->heads * g->row_tiles;
   if (n > INT32_MAX || words > INT64_MAX / 8 / n)
-    return fl4__fail(FL4_UNSUPPORTED, "fl4_attention_args.bias: has %lld row tiles of its own, may have %d", (long long)n,
-                     INT32_MAX);
+    return fl4__fail(FL4_UNSUPPORTED, "fl4_attention_args.bias: has %lld row tiles of its own, may have %d",
+                     (long long)n, INT32_MAX);
   lists->bytes = (size_t)(n * words) * 4;
   /* Tickets, which are 0 between launches, stay so for whoever gets this workspace next. */
   lists->offset = g->workspace_bytes > FL4_TICKET_BYTES ? (g->workspace_bytes + 15) / 16 * 16 : FL4_TICKET_BYTES;

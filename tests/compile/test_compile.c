@@ -144,7 +144,8 @@ START_TEST(listed_tiles)
   for (int i = 0; i < 6; i++) {
     fl4__problem p;
     memset(&p, 0, sizeof p);
-    p.B = 4, p.Hq = p.Hkv = 16, p.Sq = i % 3 == 2 ? 64 : 4096, p.Sk = 4096, p.D = 64 << _i, p.aligned = 1, p.lse = i / 3;
+    p.B = 4, p.Hq = p.Hkv = 16, p.Sq = i % 3 == 2 ? 64 : 4096, p.Sk = 4096, p.D = 64 << _i, p.aligned = 1,
+    p.lse = i / 3;
     p.dtype = i % 2 ? FL4_DTYPE_FP16 : FL4_DTYPE_BF16, p.skips = 1, p.window_left = 1000;
     p.features = FL4__FEATURE_BIAS | (i % 3 == 1 ? FL4__FEATURE_WINDOW : 0), p.bias_type = FL4_BIAS_BOOL;
     if (i % 3 == 0) p.mask = FL4_MASK_CAUSAL;

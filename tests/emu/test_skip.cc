@@ -26,6 +26,8 @@ static const char *const variants[] = {
     "fwd_wgmma:groups=2,bn=48,stages=2,qbuf=1,pingpong=1,sched=0,splits=3",
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants, N_CASES = 8 * N_VARIANTS };
+static const char *const cases[N_VARIANTS] = {"mma",   "mma_weaving", "mma_splits", "wgmma",
+                                              "wgmma_tickets", "wgmma_turns", "wgmma_splits"};
 
 static fl4_context *context(const char *variant)
 {
@@ -37,16 +39,16 @@ static fl4_context *context(const char *variant)
 }
 
 /* Each variant with each kind of mask: of its own, or the same for batches, heads, queries; with all that bounds keys beside. */
-START_TEST(right)
+static void run(int i)
 {
   static const int broadcasts[] = {3, 0, 1, 2, 7, 3, 0, 8};
-  const char *variant = variants[_i % N_VARIANTS];
-  const int n = _i / N_VARIANTS;
+  const char *variant = variants[i % N_VARIANTS];
+  const int n = i / N_VARIANTS;
   feature_case c = {};
-  c.dtype = _i % 2 ? FL4_DTYPE_FP16 : FL4_DTYPE_BF16;
+  c.dtype = i % 2 ? FL4_DTYPE_FP16 : FL4_DTYPE_BF16;
   c.B = 2, c.Hq = 4, c.Hkv = 2, c.Sq = 130 + 7 * n, c.Sk = n % 2 ? 333 : 16 * 20, c.D = n % 3 ? 32 : 40;
   c.bias = 1 + FL4_BIAS_BOOL, c.broadcast = broadcasts[n], c.blocks = n == 4 ? 60 : 100, c.lse = n % 2;
-  c.seed = (uint64_t)_i;
+  c.seed = (uint64_t)i;
   switch (n) {
   case 1: c.mask = FL4_MASK_CAUSAL; break;
   case 2: c.mask = FL4_MASK_WINDOW, c.left = 150, c.right = 40; break;
@@ -63,6 +65,18 @@ START_TEST(right)
   const bool is_right = feature_run(ctx, &c, nullptr, why);
   ck_assert_msg(is_right, "%s: %s %s", text, variant, why);
   fl4_context_destroy(&ctx);
+}
+
+START_TEST(right)
+{
+  run(_i);
+}
+END_TEST
+
+/* Two of these, for the mutants: a mask of each head and sequence with a causal one, and a window. */
+START_TEST(two_right)
+{
+  run(N_VARIANTS + _i), run(2 * N_VARIANTS + _i);
 }
 END_TEST
 
@@ -136,7 +150,7 @@ static std::vector<int32_t> expected(const Mask &m, int b, int h, int row_tile)
   return tiles;
 }
 
-static void check_lists(fl4_context *ctx, Mask &m)
+static void check_lists(fl4_context *ctx, const Mask &m, int n)
 {
   fl4__device *d = ctx->device;
   fl4__plan plan = {};
@@ -176,33 +190,44 @@ static void check_lists(fl4_context *ctx, Mask &m)
         const std::vector<int32_t> want = expected(m, b, h, tile);
         const int64_t at = b * params.list_stride[0] + h * params.list_stride[1] + tile * params.list_stride[2];
         const int32_t *list = (const int32_t *)((char *)workspace + lists.offset) + at;
-        ck_assert_int_eq(list[0], (int)want.size());
-        for (size_t i = 0; i < want.size(); i++) ck_assert_int_eq(list[1 + i], want[i]);
-        if (want.empty()) ck_assert(list[1] >= 0 && list[1] * m.tile_keys < std::max(m.Sk, 1));
+        const bool is_right = want.empty() ? list[1] >= 0 && list[1] * m.tile_keys < std::max(m.Sk, 1)
+                                           : std::equal(want.begin(), want.end(), list + 1);
+        ck_assert_msg(list[0] == (int)want.size() && is_right, "mask %d, batch %d, head %d, row tile %d", n, b, h, tile);
       }
   d->backend->release(d, bytes), d->backend->release(d, workspace);
   if (used) d->backend->release(d, used);
 }
 
 /* Sizes beside tiles, rows at any byte, all that may be broadcast, more tiles than a block has threads, nothing shown at all. */
-START_TEST(lists)
+static Mask random_mask(int n)
 {
   static const int tile_keys[] = {16, 48, 80, 64, 192, 16}, tile_rows[] = {16, 64, 128, 192};
-  fl4_context *ctx = context(variants[0]);
   fl4__random random;
-  fl4__random_init(&random, (uint64_t)_i);
-  const auto below = [&](int n) { return (int)fl4__random_below(&random, (uint32_t)n); };
+  fl4__random_init(&random, (uint64_t)n);
+  const auto below = [&](int most) { return (int)fl4__random_below(&random, (uint32_t)most); };
+  const bool is_long = n % 10 == 9;
   Mask m = {};
-  m.B = 1 + below(3), m.H = 1 + below(3), m.Sq = 1 + below(250), m.Sk = _i % 10 == 9 ? 5000 : 1 + below(900);
-  m.row_pad = _i % 3 == 0 ? (16 - m.Sk % 16) % 16 : below(40), m.shift = _i % 3 == 0 ? 0 : below(16);
+  m.B = is_long ? 1 : 1 + below(3), m.H = is_long ? 1 : 1 + below(3);
+  m.Sq = 1 + below(is_long ? 40 : 250), m.Sk = is_long ? 5000 : 1 + below(900);
+  m.row_pad = n % 3 == 0 ? (16 - m.Sk % 16) % 16 : below(40), m.shift = n % 3 == 0 ? 0 : below(16);
   m.of_b = below(2), m.of_h = below(2), m.of_i = below(4) > 0, m.of_j = below(6) > 0;
   m.mask = below(3), m.left = below(m.Sk), m.right = below(m.Sk);
   m.tile_rows = tile_rows[below(4)], m.tile_keys = tile_keys[below(6)];
-  if (_i % 4 == 1)
+  if (n % 4 == 1)
     for (int b = 0; b < m.B; b++) m.used.push_back(b ? below(m.Sk + 1) : 0);
-  make_bytes(&m, &random, _i % 7 == 6 ? 1 << 30 : 1 + m.tile_keys * (m.of_i ? m.tile_rows : 1) * (1 + below(3)));
-  emu::options.seed = (uint64_t)_i + 1;
-  check_lists(ctx, m);
+  make_bytes(&m, &random, n % 7 == 6 ? 1 << 30 : 1 + m.tile_keys * (m.of_i ? m.tile_rows : 1) * (1 + below(3)));
+  return m;
+}
+
+START_TEST(lists)
+{
+  enum { N_MASKS = 60 };
+  fl4_context *ctx = context(variants[0]);
+  for (int i = 0; i < N_MASKS; i++) {
+    Mask m = random_mask(i);
+    emu::options.seed = (uint64_t)i + 1;
+    check_lists(ctx, m, i);
+  }
   fl4_context_destroy(&ctx);
 }
 END_TEST
@@ -248,17 +273,42 @@ START_TEST(workspace_again)
 }
 END_TEST
 
+/* More lists than a launch has blocks. */
+START_TEST(too_many)
+{
+  fl4__plan plan = {};
+  fl4_fwd_params params = {};
+  fl4__tile_lists lists;
+  ck_assert_fl4(fl4__variant_parse(variants[0], &plan.variant));
+  plan.problem.features = FL4__FEATURE_BIAS, plan.problem.skips = 1, plan.problem.Sk = 1000;
+  plan.geometry.row_tiles = 1 << 11, plan.geometry.tile_rows = plan.geometry.tile_keys = 16;
+  params.B = params.Hq = 1 << 10, params.bias_stride[0] = params.bias_stride[1] = 1;
+  ck_assert_fl4_fails(fl4__tile_lists_plan(&plan, &params, &lists), FL4_UNSUPPORTED,
+                      "fl4_attention_args.bias: has 2147483648 row tiles of its own, may have 2147483647");
+  plan.geometry.row_tiles--;
+  ck_assert_fl4(fl4__tile_lists_plan(&plan, &params, &lists));
+}
+END_TEST
+
 static Suite *suite()
 {
   emu::add_device();
   Suite *s = suite_create("skip");
-  TCase *t = tcase_create("skip");
-  tcase_set_timeout(t, 120);
-  tcase_add_loop_test(t, lists, 0, 60);
-  tcase_add_loop_test(t, less_work, 0, 4);
-  tcase_add_test(t, workspace_again);
-  tcase_add_loop_test(t, right, 0, N_CASES);
-  suite_add_tcase(s, t);
+  TCase *of_lists = tcase_create("lists"), *of_kernels = tcase_create("kernels");
+  tcase_set_timeout(of_lists, 120), tcase_set_timeout(of_kernels, 120);
+  tcase_add_test(of_lists, lists);
+  tcase_add_test(of_lists, workspace_again);
+  tcase_add_test(of_lists, too_many);
+  tcase_add_loop_test(of_kernels, less_work, 0, 4);
+  tcase_add_loop_test(of_kernels, right, 0, N_CASES);
+  suite_add_tcase(s, of_lists);
+  suite_add_tcase(s, of_kernels);
+  for (int v = 0; v < N_VARIANTS; v++) {
+    TCase *t = tcase_create(cases[v]);
+    tcase_set_timeout(t, 120);
+    tcase_add_loop_test(t, two_right, v, v + 1);
+    suite_add_tcase(s, t);
+  }
   return s;
 }
 
