@@ -65,7 +65,7 @@ FL4_DEV int sum_up_to_lane(int x)
   return x;
 }
 
-FL4_KERNEL(fl4_mask_tiles, 256, 4)(FL4_PARAM fl4_mask_tiles_params params)
+FL4_KERNEL(fl4_mask_tiles, 256, 3)(FL4_PARAM fl4_mask_tiles_params params)
 {
   const fl4_fwd_params &p = params.fwd;
   const int row_tile = block_index() % p.row_tiles, head_and_batch = block_index() / p.row_tiles;
