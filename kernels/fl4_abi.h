@@ -44,6 +44,8 @@ typedef struct fl4_fwd_params {
   float softcap_log2;             /* softcap · log2 e */
   fl4_i32 split_keys;             /* where blocks share the keys of a row: keys of each at least; whole key tiles */
   fl4_i32 splits, split_anchor;   /* so many such blocks at most; with a window, they begin at a multiple of so many keys */
+  fl4_u64 tile_lists;             /* address of which key tiles a mask leaves (mask_tiles.cu) */
+  fl4_i64 list_stride[3];         /* i32, [batch, head, row tile] */
 } fl4_fwd_params;
 
 enum { FL4_NO_WINDOW = 1 << 30 };

@@ -11,6 +11,7 @@
 enum {
   FL4_AUX_THREADS = 256, /* of a block, of all these kernels */
   FL4_MERGE_LIST = 32,   /* parts with addresses of their own */
+  FL4_MASK_TILES_SMEM = 4 * FL4_AUX_THREADS + 4 * FL4_AUX_THREADS / 32, /* bytes of a block of mask_tiles.cu */
 };
 
 typedef struct fl4_merge_params {
@@ -45,5 +46,11 @@ typedef struct fl4_append_params {
   fl4_i32 lanes_log2;                  /* threads of a row, each with 8 elements, up to a power of two: log2 */
   fl4_i32 dtype, rotary;               /* fl4_dtype, fl4_rotary, for the host; kernels are compiled for them */
 } fl4_append_params;
+
+typedef struct fl4_mask_tiles_params {
+  fl4_fwd_params fwd;       /* of the call that takes the lists: mask, lengths, and where the lists go */
+  fl4_i32 batches, heads;   /* that have lists of their own; 1 where the mask is the same for all */
+  fl4_i32 tile_rows, tile_keys;
+} fl4_mask_tiles_params;
 
 #endif /* FL4_AUX_H */

@@ -36,6 +36,9 @@
 #ifndef FL4_BIAS
 #define FL4_BIAS 0  // 1: fp16, 2: bf16, 3: fp32, 4: bytes
 #endif
+#ifndef FL4_SKIP
+#define FL4_SKIP 0  // 1: key tiles are taken from lists, which leave out those that a mask of bytes hides
+#endif
 #ifndef FL4_RAGGED_Q
 #define FL4_RAGGED_Q 0
 #endif
@@ -56,11 +59,13 @@ constexpr bool CAUSAL = FL4_CAUSAL, ALIGNED = FL4_ALIGNED, DEBUG = FL4_DEBUG, LS
 constexpr int D = FL4_D, BIAS = FL4_BIAS, BIAS_BYTES = BIAS == 4 ? 1 : BIAS == 3 ? 4 : 2;
 constexpr bool WINDOW = FL4_WINDOW, SOFTCAP = FL4_SOFTCAP, ALIBI = FL4_ALIBI, SINKS = FL4_SINKS;
 constexpr bool RAGGED_Q = FL4_RAGGED_Q, RAGGED_K = FL4_RAGGED_K, USED_K = FL4_USED_K, PAGED = FL4_PAGED;
+constexpr bool SKIP = FL4_SKIP;
 constexpr bool LENGTHS = RAGGED_Q || RAGGED_K || USED_K;  // sequences have lengths of their own
 
 static_assert(D >= 8 && D <= 256 && D % 8 == 0, "FL4_D: multiple of 8 from 8 to 256");
 static_assert(!(CAUSAL && WINDOW), "FL4_WINDOW: says all, so FL4_CAUSAL must be 0");
 static_assert(BIAS >= 0 && BIAS <= 4, "FL4_BIAS: 0 to 4");
+static_assert(!SKIP || BIAS == 4, "FL4_SKIP: what is skipped is told by a mask of bytes");
 static_assert(!(PAGED && RAGGED_K), "FL4_PAGED: pages have no ragged keys");
 static_assert(!(BIAS && (RAGGED_Q || RAGGED_K)), "FL4_BIAS: not with ragged queries or keys");
 

@@ -14,6 +14,7 @@
 #include "fl4_config.cuh"
 #include "fl4_ptx.cuh"
 #include "fl4_sequence.cuh"
+#include "fl4_tiles.cuh"
 
 struct Work {
   int b, h, h_kv;  // batch, query head, key/value head
@@ -25,7 +26,18 @@ struct Work {
   int first, end;  // those that this block walks
   int exact;       // up to this one they are taken by their true maxima, for they may need a mask
   int tail;        // and with a window from this one on
+#if FL4_SKIP
+  const char *list;  // of the tiles that a mask leaves; then all these numbers are of those in it
+#endif
 };
+
+// The first key of a tile, numbered from the right, of `from` a Work or a Ring. No function and no member for nothing: with those
+// the compiler puts instructions in another order, and what was measured would be other kernels.
+#if FL4_SKIP
+#define FIRST_KEY(from, tile) (listed_tile(from.list, from.tiles - 1 - (tile)) * BN)
+#else
+#define FIRST_KEY(from, tile) ((from.tiles - 1 - (tile)) * BN)
+#endif
 
 FL4_DEV int queries(const fl4_fwd_params &p, const Work &w) { return RAGGED_Q ? w.s.queries : p.Sq; }
 FL4_DEV int keys(const fl4_fwd_params &p, const Work &w) { return LENGTHS ? w.s.keys : p.Sk; }
@@ -71,6 +83,19 @@ FL4_DEV void share_keys_of_window(Work &w, const fl4_fwd_params &p, int split)
   w.first = seen * split / SPLITS, w.end = seen * (split + 1) / SPLITS;
 }
 
+#if FL4_SKIP
+// The same by the list: tiles that are not in it count no more.
+FL4_DEV void share_listed_keys(Work &w, const fl4_fwd_params &p, int split)
+{
+  w.list = tile_list(p, w.b, w.h, w.row0 / BM);
+  const int all = w.tiles, n = listed_tiles(w.list);
+  w.exact = n - listed_before(w.list, n, all - w.exact);
+  if (WINDOW) w.tail = n - listed_before(w.list, n, all - w.tail);
+  w.tiles = n;
+  w.first = n * split / SPLITS, w.end = n * (split + 1) / SPLITS;
+}
+#endif
+
 FL4_DEV Work work_of_block(const fl4_fwd_params &p)
 {
   const int row_tile = block_index() / SPLITS, split = block_index() % SPLITS;
@@ -93,6 +118,9 @@ FL4_DEV Work work_of_block(const fl4_fwd_params &p)
     share_keys_of_window(w, p, split);
   else
     share_keys(w, p, split);
+#if FL4_SKIP
+  share_listed_keys(w, p, split);
+#endif
   return w;
 }
 

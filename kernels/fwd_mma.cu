@@ -159,6 +159,9 @@ struct Ring {
   int tiles, end; // of the row tile, and where this block stops
   int keys;       // that there are
   int b;          // whose pages they are
+#if FL4_SKIP
+  const char *list; // of the tiles
+#endif
 };
 
 // Where the walk stands: the slots of this tile's keys, the next tile's keys, and this tile's values.
@@ -185,7 +188,7 @@ FL4_DEV u32 v_slot(u32 smem, int slot)
 
 template <bool GUARD> FL4_DEV void load_keys(const Ring &r, const fl4_fwd_params &p, int tile, int slot)
 {
-  const int key0 = (r.tiles - 1 - tile) * BN;
+  const int key0 = FIRST_KEY(r, tile);
   invariant(p, key0 >= 0 && key0 < r.keys, FL4_INVARIANT_IN_RANGE, key0, r.keys);
   if (PAGED)
     load_paged_tile<BN, GUARD>(p, k_slot(r.smem, slot), r.k, p.k_stride[0] * 2, r.k_row, r.b, key0, r.keys - key0);
@@ -194,7 +197,7 @@ template <bool GUARD> FL4_DEV void load_keys(const Ring &r, const fl4_fwd_params
 }
 template <bool GUARD> FL4_DEV void load_values(const Ring &r, const fl4_fwd_params &p, int tile, int slot)
 {
-  const int key0 = (r.tiles - 1 - tile) * BN;
+  const int key0 = FIRST_KEY(r, tile);
   invariant(p, key0 >= 0 && key0 < r.keys, FL4_INVARIANT_IN_RANGE, key0, r.keys);
   if (PAGED)
     load_paged_tile<BN, GUARD>(p, v_slot(r.smem, slot), r.v, p.v_stride[0] * 2, r.v_row, r.b, key0, r.keys - key0);
@@ -242,7 +245,7 @@ FL4_DEV int first_row(const Work &w)
 }
 FL4_DEV int first_key(const Work &w, int tile)
 {
-  return (w.tiles - 1 - tile) * BN + key_group() * GROUP_KEYS;
+  return FIRST_KEY(w, tile) + key_group() * GROUP_KEYS;
 }
 
 // A tile of which the warp's rows do not see all: slice by slice, as far as they see.
@@ -316,7 +319,7 @@ FL4_DEV void take_open(Rows &rows, bool &rising, const Query &q, const Lane &lan
 // The same with weaving: the scores of the first slice are there, and those of the next tile's first are left. After
 // the last tile these are of no use; then they are computed from keys that are there.
 FL4_DEV void take_open_weaving(Rows &rows, Scores (&s)[2], const Query &q, const Lane &lane_at, const Slots &at,
-                               bool last, const fl4_fwd_params &p, const Work &w, int row0, int key0)
+                               bool last, const fl4_fwd_params &p, const Work &w, int row0, int key0, int next_key0)
 {
   const u32 tile = k_slot(lane_at.k, at.k), next_tile = k_slot(lane_at.k, last ? at.k : at.k_next);
 #pragma unroll
@@ -327,7 +330,7 @@ FL4_DEV void take_open_weaving(Rows &rows, Scores (&s)[2], const Query &q, const
     multiply_query_keys_and_weigh(s[(slice + 1) % 2], q, slice + 1 < SLICES ? keys + SLICE * ROW_BYTES : next_tile,
                                   weights, sums, s[slice % 2], rows, score_scale(p));
     if (slice + 1 < SLICES || !last)
-      transform_scores(s[(slice + 1) % 2], p, w, row0, slice + 1 < SLICES ? key0 + (slice + 1) * SLICE : key0 - BN);
+      transform_scores(s[(slice + 1) % 2], p, w, row0, slice + 1 < SLICES ? key0 + (slice + 1) * SLICE : next_key0);
     const Values values = begin_values(v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES);
     if (beyond_limit(weights, rows)) renew(rows, weights, sums, s[slice % 2], score_scale(p), p);
     add_sums(rows, sums);
@@ -363,15 +366,18 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
 
   if (w.first < w.end) {
     const Ring ring = {
-        reinterpret_cast<const char *>(p.k) + key_offset(w, p.k_stride) * 2,
-        reinterpret_cast<const char *>(p.v) + key_offset(w, p.v_stride) * 2,
-        p.k_stride[2] * 2,
-        p.v_stride[2] * 2,
-        smem,
-        w.tiles,
-        w.end,
-        keys(p, w),
-        w.b,
+      reinterpret_cast<const char *>(p.k) + key_offset(w, p.k_stride) * 2,
+      reinterpret_cast<const char *>(p.v) + key_offset(w, p.v_stride) * 2,
+      p.k_stride[2] * 2,
+      p.v_stride[2] * 2,
+      smem,
+      w.tiles,
+      w.end,
+      keys(p, w),
+      w.b,
+#if FL4_SKIP
+      w.list,
+#endif
     };
     const char *q_rows = reinterpret_cast<const char *>(p.q) + query_offset(p, w, p.q_stride, w.row0) * 2;
 
@@ -416,7 +422,9 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
       multiply_query_keys(s[0], q, k_slot(lane_at.k, at.k));
       transform_scores(s[0], p, w, first_row(w), first_key(w, tile));
       while (true) {
-        take_open_weaving(rows, s, q, lane_at, at, tile + 1 == open_end, p, w, first_row(w), first_key(w, tile));
+        const bool last = tile + 1 == open_end;
+        const int key0 = first_key(w, tile), next_key0 = SKIP ? first_key(w, last ? tile : tile + 1) : key0 - BN;
+        take_open_weaving(rows, s, q, lane_at, at, last, p, w, first_row(w), key0, next_key0);
         end_tile(at);
         if (++tile == open_end) break;
         begin_tile(ring, p, tile, at);

@@ -106,24 +106,24 @@ FL4_DEV void produce(const fl4_fwd_tma_params &p, const Pipeline &pipe)
   for (int n = 0; t.key_tiles > 0 && !is_empty(t); n++) {
     const int last = t.key_tiles - 1;
     if (QBUF > 1) load_queries(p, pipe, t, n);
-    load_keys(p, pipe, k, t, last * BN);
-    if (n > 0) load_values(p, pipe, v, before, first_tile(before) * BN, mended);
+    load_keys(p, pipe, k, t, KEY_TILE(p.fwd, t, last) * BN);
+    if (n > 0) load_values(p, pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN, mended);
     if (QBUF == 1) load_queries(p, pipe, t, n);
-    load_biases(p, pipe, bias, t, last * BN);
+    load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, last) * BN);
     for (int tile = last;; tile--) {
       // Late, so that who has a long row tile does not take another before its time.
       if (tile == min_i32(last, first_tile(t) + 1)) number = draw_tile(p.fwd, number);
       if (tile == first_tile(t)) break;
-      load_keys(p, pipe, k, t, (tile - 1) * BN);
-      load_values(p, pipe, v, t, tile * BN, mended);
-      load_biases(p, pipe, bias, t, (tile - 1) * BN);
+      load_keys(p, pipe, k, t, KEY_TILE(p.fwd, t, tile - 1) * BN);
+      load_values(p, pipe, v, t, KEY_TILE(p.fwd, t, tile) * BN, mended);
+      load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, tile - 1) * BN);
     }
     before = t;
     t = row_tile_from(p.fwd, number);
     tell_tile(p.fwd, pipe, t, n + TELLS_FIRST);
   }
   if ((!TELLS_FIRST && SPLITS == 1) || before.key_tiles > 0)
-    load_values(p, pipe, v, before, first_tile(before) * BN, mended);
+    load_values(p, pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN, mended);
   if (MENDS && wait_for_mender(p.fwd, pipe, mended)) tell_mender(pipe, NOTHING_MORE, 0);
 }
 
@@ -200,10 +200,11 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
 
     bool few = p.Sq * PACK <=
                GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
-    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, tile * BN);
-    if (!open.has(tile)) {
-      mask_scores(s, p, t, t.row0 + lane_row, tile * BN);
-      few |= keys_seen(p, t, t.row0 + warp_row) - tile * BN < FEW;
+    const int at = KEY_TILE(p, t, tile);
+    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, at * BN);
+    if (!open.has(at)) {
+      mask_scores(s, p, t, t.row0 + lane_row, at * BN);
+      few |= keys_seen(p, t, t.row0 + warp_row) - at * BN < FEW;
     }
     softmax(rows, weights, course, s, few, p);
 
@@ -245,6 +246,10 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   finish_all(rows, t, t.row0 + lane_row, p);
 }
 
+#if FL4_OWN
+#include "wgmma_own.cuh"
+#endif
+
 FL4_KERNEL(fl4_fwd_wgmma, THREADS, 1)(FL4_PARAM fl4_fwd_tma_params p)
 {
   const Pipeline pipe = pipeline();
@@ -259,6 +264,9 @@ FL4_KERNEL(fl4_fwd_wgmma, THREADS, 1)(FL4_PARAM fl4_fwd_tma_params p)
     if (MENDS && thread_index() / 32 == PRODUCER * 4 + 1) mend(p.fwd, pipe);
   } else {
     take_registers<CONSUMER_REGISTERS>();
+#if FL4_OWN
+    if (OWN) return compute_own(p, pipe, group);
+#endif
     compute(p, pipe, group);
   }
 }

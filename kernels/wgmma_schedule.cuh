@@ -16,6 +16,7 @@
 #define WGMMA_SCHEDULE_CUH
 
 #include "fl4_sequence.cuh"
+#include "fl4_tiles.cuh"
 #include "wgmma_pipeline.cuh"
 
 // Query heads of a key head may be packed: row r of a row tile is then query r / PACK of head h + r % PACK. A prompt's end or a
@@ -52,6 +53,10 @@ FL4_DEV int first_seen(const fl4_fwd_params &p, const RowTile &t, int row)
   return WINDOW ? keys_begin(p, queries(p, t), keys(p, t), row / PACK) : 0;
 }
 
+// Where key tile number `tile` lies, in tiles. No function, for one that gives back its argument changes the order in which the
+// compiler puts instructions, and what was measured would be other kernels.
+#define KEY_TILE(p, t, tile) (SKIP ? listed_tile(tile_list(p, t.b, t.h, t.row0 / BM), tile) : tile)
+
 FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
 {
   int head, tile;
@@ -77,6 +82,7 @@ FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
   }
   t.key_tiles = max_i32(1, (keys_seen(p, t, t.row0 + BM - 1) + BN - 1) / BN);
   t.first_tile = min_i32(first_seen(p, t, t.row0) / BN, t.key_tiles - 1);
+  if constexpr (SKIP) t.first_tile = 0, t.key_tiles = max_i32(1, listed_tiles(tile_list(p, t.b, t.h, t.row0 / BM)));
   if (SPLITS > 1) {  // rounded up, so that the first has a share, which is told from no row tile
     const int split = block_index() % SPLITS, all = t.key_tiles - t.first_tile, first = t.first_tile;
     t.first_tile = first + (all * split + SPLITS - 1) / SPLITS;

@@ -11,12 +11,14 @@
 #include "context.h"
 #include "error.h"
 #include "plan.h"
+#include "tile_lists.h"
 
 /* What all entry points start with. */
 typedef struct call {
   fl4_attention_args args;
   fl4_fwd_params params;
   fl4__plan plan;
+  fl4__tile_lists lists;
 } call;
 
 static fl4_status begin(fl4_context *ctx, const fl4_attention_args *args, fl4__need need, const char *function, call *c)
@@ -32,7 +34,7 @@ static fl4_status begin(fl4_context *ctx, const fl4_attention_args *args, fl4__n
   c->params.splits = c->plan.geometry.splits;
   c->params.split_keys = c->plan.geometry.split_keys;
   c->params.split_anchor = c->plan.geometry.split_anchor;
-  return FL4_OK;
+  return fl4__tile_lists_plan(&c->plan, &c->params, &c->lists);
 }
 
 /* No query: nothing to compute, nothing to launch. */
@@ -58,7 +60,9 @@ fl4_status fl4_attention_forward(fl4_context *ctx, const fl4_attention_args *arg
   void *workspace = c.args.workspace;
   const bool own = !workspace && need > 0;
   if (own) FL4_TRY(device->backend->scratch_take(device, need, stream, &workspace));
-  fl4_status status = device->backend->launch(device, c.plan.kernel, &c.plan.geometry, &c.params, workspace, stream);
+  fl4_status status = fl4__tile_lists_make(device, &c.plan, &c.lists, &c.params, workspace, stream);
+  if (status == FL4_OK)
+    status = device->backend->launch(device, c.plan.kernel, &c.plan.geometry, &c.params, workspace, stream);
   if (own) device->backend->scratch_give(device, workspace, need, stream);
   return status;
 }
@@ -68,6 +72,7 @@ fl4_status fl4_attention_prepare(fl4_context *ctx, const fl4_attention_args *arg
   call c;
   FL4_TRY(begin(ctx, args, FL4__NEED_SHAPE, "fl4_attention_prepare", &c));
   if (empty(&c.plan.problem)) return FL4_OK;
+  FL4_TRY(fl4__tile_lists_make(ctx->device, &c.plan, &c.lists, &c.params, NULL, NULL));
   return fl4__plan_kernel(ctx->device, &c.plan, false, NULL);
 }
 

@@ -17,7 +17,7 @@ enum { FL4__AUX_OPTIONS = 4 };
 struct fl4__aux_kernel {
   const char *source, *entry;            /* file in kernels/, its kernel */
   const char *option[FL4__AUX_OPTIONS];  /* "FL4_BF16"; NULL behind the last */
-  void (*host)(const void *params, int threads);
+  void (*host)(const void *params, int threads); /* NULL: serves kernels that the host has not */
 };
 
 /* A kernel with a value for each option. Plain data, compared as bytes. */
@@ -32,6 +32,7 @@ struct fl4__aux {
   fl4__aux_build build;
   const void *params;   /* of `entry`; NULL: it is only made ready */
   int64_t blocks;       /* of FL4_AUX_THREADS threads, ≥ 1 */
+  int32_t smem_bytes;   /* of a block */
 };
 
 /* The compiler's options of a build, "-DFL4_BF16=1" …; returns their number. */

@@ -189,6 +189,15 @@ static fl4_status take_scores(const fl4_attention_args *a, double scale, fl4__pr
   return FL4_OK;
 }
 
+int64_t fl4__fewest_scores_to_skip = INT64_C(1) << 25;
+
+/* Results that must not depend on the batch must not depend on its size here either. */
+static bool worth_skipping(const fl4_attention_args *a)
+{
+  if (a->bias_type != FL4_BIAS_BOOL || a->flags & FL4_BATCH_INVARIANT) return false;
+  return (double)a->B * (double)a->Hq * (double)a->Sq * (double)a->Sk >= (double)fl4__fewest_scores_to_skip;
+}
+
 static fl4_status take_bias(const fl4_attention_args *a, fl4__problem *problem, fl4_fwd_params *params)
 {
   if (a->bias_type < FL4_BIAS_FP16 || a->bias_type > FL4_BIAS_BOOL)
@@ -221,6 +230,7 @@ static fl4_status take_bias(const fl4_attention_args *a, fl4__problem *problem, 
                      a->cu_seqlens_q ? "queries" : "keys");
   problem->features |= FL4__FEATURE_BIAS;
   problem->bias_type = a->bias_type;
+  problem->skips = worth_skipping(a);
   params->bias = (uintptr_t)a->bias;
   return FL4_OK;
 }

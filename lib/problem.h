@@ -20,6 +20,8 @@ typedef struct fl4__problem {
   int32_t bias_type;       /* fl4_bias_type, with FL4__FEATURE_BIAS */
   int32_t page_size;       /* keys, with FL4__FEATURE_PAGED */
   int32_t invariant;       /* FL4_BATCH_INVARIANT */
+  int32_t skips;           /* key tiles that a mask of bytes hides are to be left out, if the family can */
+  int32_t spare;
   int64_t window_left, window_right; /* with FL4__FEATURE_WINDOW; FL4_NO_WINDOW: all */
   int64_t total_q, total_k; /* rows of q and of k, with FL4__FEATURE_RAGGED_Q and _K */
 } fl4__problem;
@@ -57,6 +59,12 @@ typedef enum fl4__need { FL4__NEED_SHAPE, FL4__NEED_POINTERS } fl4__need;
  */
 fl4_status fl4__problem_from_args(const fl4_attention_args *args, fl4__need need, fl4__problem *problem,
                                   fl4_fwd_params *params);
+
+/*
+ * With fewer scores than these (B·Hq·Sq·Sk) a call takes less time than it can gain by leaving tiles out: to look at the mask is
+ * a launch more, some microseconds, and so many scores of D = 128 take an H200 some 30. The tests set it to 0.
+ */
+extern int64_t fl4__fewest_scores_to_skip;
 
 /* Sizes [b, h, s] of q and o, and of k and v, as they lie in memory: ragged rows are one sequence, pages one batch each. */
 void fl4__tensor_sizes(int32_t features, const fl4_fwd_params *params, int64_t q[3], int64_t kv[3]);

@@ -134,6 +134,11 @@ int fl4__launch_registers(const fl4__variant *variant)
 
 /* Builds */
 
+bool fl4__skips(const fl4__variant *variant, const fl4__problem *problem)
+{
+  return variant->family->takes_lists && problem->skips;
+}
+
 void fl4__build_from(const fl4__variant *variant, const fl4__problem *problem, bool debug, fl4__build *build)
 {
   memset(build, 0, sizeof *build);
@@ -146,6 +151,7 @@ void fl4__build_from(const fl4__variant *variant, const fl4__problem *problem, b
   build->debug = debug;
   build->features = problem->features;
   build->bias_type = problem->bias_type;
+  build->skips = fl4__skips(variant, problem);
 }
 
 int fl4__build_options(const fl4__build *build, char options[FL4__MAX_OPTIONS][FL4__OPTION_TEXT])
@@ -174,5 +180,6 @@ int fl4__build_options(const fl4__build *build, char options[FL4__MAX_OPTIONS][F
              FL4__FEATURE_##name == FL4__FEATURE_BIAS ? 1 + (int)build->bias_type : 1);
   FL4__FEATURE_MAP(OPTION)
 #undef OPTION
+  if (build->skips) snprintf(options[n++], FL4__OPTION_TEXT, "-DFL4_SKIP=1");
   return n;
 }

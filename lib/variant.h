@@ -35,6 +35,7 @@ typedef struct fl4__geometry {
   int32_t splits, split_keys, split_anchor; /* see fl4_fwd_params */
   int32_t tma_rows[3];    /* rows of q, k and v that the copy engine takes at once; 0: the kernel takes no tensor maps */
   int32_t tma_heads;      /* heads of q whose rows these are, side by side; up to 1: one */
+  int32_t tile_rows, tile_keys; /* of a row tile and of a key tile, where kernels take lists of these */
   size_t workspace_bytes;
 } fl4__geometry;
 
@@ -68,6 +69,7 @@ struct fl4__family {
   void (*canonical)(fl4__variant *, const fl4__problem *, const fl4_device_info *);
   /* Whether it is for problems of this kind, and chosen for them if it does not refuse; others it runs if asked for. NULL: all. */
   bool (*is_for)(const fl4__problem *);
+  bool takes_lists; /* of key tiles: tile_lists.h */
   /* See fl4__launch_registers(). NULL: any number. */
   int (*launch_registers)(const fl4__variant *);
 };
@@ -113,7 +115,11 @@ typedef struct fl4__build {
   fl4__variant variant;
   int32_t dtype, D, mask, aligned, lse, debug;
   int32_t features, bias_type; /* of the problem; mask is NONE where a window says all */
+  int32_t skips;               /* see fl4__skips() */
 } fl4__build;
+
+/* Whether the variant takes the problem's key tiles from lists, which leave out those that its mask hides. */
+bool fl4__skips(const fl4__variant *variant, const fl4__problem *problem);
 
 void fl4__build_from(const fl4__variant *variant, const fl4__problem *problem, bool debug, fl4__build *build);
 

@@ -252,6 +252,22 @@ static bool bias_counts(const rig *r, int64_t i)
   return false;
 }
 
+/* Whether the square of element i of a mask is one that is hidden. */
+static bool in_hidden_square(const rig *r, int64_t i)
+{
+  const feature_case *c = r->c;
+  const int64_t n[4] = {c->B, c->Hq, r->Sq, r->Sk};
+  uint64_t square = 0;
+  for (int d = 3; d >= 0; d--) {
+    if (c->broadcast >> d & 1) continue;
+    square = square * 1009 + (uint64_t)(d < 2 ? i % n[d] : i % n[d] / c->blocks);
+    i /= n[d];
+  }
+  fl4__random random;
+  fl4__random_init(&random, c->seed * 7919u + square);
+  return fl4__random_unit(&random) < 0.75;
+}
+
 /* The bias of keys that are not there stays NaN; as bytes, it shows them. */
 static bool make_scores(rig *r)
 {
@@ -280,7 +296,9 @@ static bool make_scores(rig *r)
   for (int64_t i = 0; i < size; i++) {
     const double x = fl4__random_unit(&random), y = fl4__random_unit(&random);
     if (!bias_counts(r, i)) continue;
-    if (type == FL4_BIAS_BOOL)
+    if (type == FL4_BIAS_BOOL && c->blocks && in_hidden_square(r, i))
+      ((unsigned char *)inside(r, BIAS))[i] = 0;
+    else if (type == FL4_BIAS_BOOL)
       ((unsigned char *)inside(r, BIAS))[i] = x < 0.3 ? 0 : (unsigned char)(1 + 200 * y);
     else
       fl4__store(inside(r, BIAS), type, i, x < 0.2 ? -INFINITY : (float)(y * 4 - 2));
@@ -597,6 +615,7 @@ void feature_describe(const feature_case *c, char text[256])
   if (c->mask == FL4_MASK_WINDOW) n += snprintf(text + n, 256 - (size_t)n, " window=%d,%d", c->left, c->right);
   if (c->softcap > 0) n += snprintf(text + n, 256 - (size_t)n, " softcap=%g", (double)c->softcap);
   if (c->bias) n += snprintf(text + n, 256 - (size_t)n, " bias=%d/%d", c->bias - 1, c->broadcast);
+  if (c->blocks) n += snprintf(text + n, 256 - (size_t)n, " blocks=%d", c->blocks);
   if (c->page_size) n += snprintf(text + n, 256 - (size_t)n, " page=%d%s", c->page_size, c->heads_first ? "h" : "");
   snprintf(text + n, 256 - (size_t)n, "%s%s%s%s%s%s%s%s",
            !c->alibi       ? ""

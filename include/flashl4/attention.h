@@ -91,7 +91,8 @@ typedef struct fl4_attention_args {
   const float *alibi_slopes;      /**< NULL, or slope[b][h], ALiBi's (Press et al., arXiv 2108.12409) */
   int64_t alibi_stride[2];        /**< elements, [b, h]; both 0: one slope a head, [Hq], for all b */
   const float *sinks;             /**< NULL, or [Hq]: a further logit of each row of a head, with a value of 0. It counts in the LSE */
-  const void *bias;               /**< NULL, or bias[b][h][i][j], added to scores. Not with ragged queries or keys */
+  const void *bias;               /**< NULL, or bias[b][h][i][j], added to scores. Not with ragged queries or keys. Of
+                                       ::FL4_BIAS_BOOL, tiles that it hides as a whole are not computed */
   int64_t bias_stride[4];         /**< elements, [b, h, i, j]; 0 broadcasts, [j] is 0 or 1; all 0: contiguous */
   int32_t bias_type;              /**< ::fl4_bias_type */
   int32_t page_size;              /**< keys of a page, a power of two from 8 to 65536; 0: not paged */

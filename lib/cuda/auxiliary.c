@@ -60,7 +60,7 @@ static fl4_status launch(const fl4__cuda_aux *a, const fl4__aux *aux, fl4_stream
 {
   void *args[] = {(void *)aux->params};
   return fl4__cuda_status(cudaLaunchKernel((const void *)a->handle, (dim3){(unsigned)aux->blocks, 1, 1},
-                                           (dim3){FL4_AUX_THREADS, 1, 1}, args, 0, stream),
+                                           (dim3){FL4_AUX_THREADS, 1, 1}, args, (size_t)aux->smem_bytes, stream),
                           "cudaLaunchKernel");
 }
 

@@ -323,6 +323,7 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   g->blocks = blocks(p, v->value[BM]) * v->value[SPLITS];
   g->threads = 32 * v->value[WARPS];
   g->smem_bytes = smem_bytes(v, p);
+  g->tile_rows = v->value[BM], g->tile_keys = v->value[BN];
   memset(g->tma_rows, 0, sizeof g->tma_rows);
   g->workspace_bytes = 0;
   if (v->value[SPLITS] > 1)
@@ -356,4 +357,5 @@ const fl4__family fl4__family_fwd_mma = {
     .choose = choose,
     .geometry = geometry,
     .canonical = canonical,
+    .takes_lists = true,
 };

@@ -138,6 +138,24 @@ START_TEST(features)
 }
 END_TEST
 
+/* Tiles by lists, with each mask. */
+START_TEST(listed_tiles)
+{
+  for (int i = 0; i < 6; i++) {
+    fl4__problem p;
+    memset(&p, 0, sizeof p);
+    p.B = 4, p.Hq = p.Hkv = 16, p.Sq = i % 3 == 2 ? 64 : 4096, p.Sk = 4096, p.D = 64 << _i, p.aligned = 1,
+    p.lse = i / 3;
+    p.dtype = i % 2 ? FL4_DTYPE_FP16 : FL4_DTYPE_BF16, p.skips = 1, p.window_left = 1000;
+    p.features = FL4__FEATURE_BIAS | (i % 3 == 1 ? FL4__FEATURE_WINDOW : 0), p.bias_type = FL4_BIAS_BOOL;
+    if (i % 3 == 0) p.mask = FL4_MASK_CAUSAL;
+    if (i == 2) p.features |= FL4__FEATURE_USED_K | FL4__FEATURE_PAGED, p.page_size = 16;
+    check_default_of(&fl4__family_fwd_mma, &p);
+    if (is_for(&fl4__family_fwd_wgmma, &p)) check_default_of(&fl4__family_fwd_wgmma, &p);
+  }
+}
+END_TEST
+
 /* Queries so few that their family is one of its own: blocks of 8 to 32 rows, and what keys there are told in other ways. */
 START_TEST(few_queries)
 {
@@ -239,10 +257,20 @@ START_TEST(beside_attention)
                   cubin.resources.spill_bytes);
     fl4__cubin_free(&cubin);
   }
+  for (int i = 0; i < 6; i++) {
+    strcpy(text[0], "-DFL4_D=8");
+    snprintf(text[1], 32, "-DFL4_CAUSAL=%d", i % 3 == 1);
+    snprintf(text[2], 32, "-DFL4_WINDOW=%d", i % 3 == 2);
+    snprintf(text[3], 32, "-DFL4_USED_K=%d", i / 3);
+    ck_assert_fl4(compile("mask_tiles.cu", options, 4, &cubin));
+    ck_assert_msg(cubin.resources.spill_bytes == 0 && cubin.resources.registers <= 80, "%s %s: %d registers, %d bytes",
+                  text[1], text[2], cubin.resources.registers, cubin.resources.spill_bytes);
+    fl4__cubin_free(&cubin);
+  }
 }
 END_TEST
 
-enum { N_BAD = 24 };
+enum { N_BAD = 25 };
 
 /* A configuration that the table does not allow is refused by the kernel itself, by name. */
 START_TEST(bad_configuration)
@@ -267,6 +295,7 @@ START_TEST(bad_configuration)
       {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_QBUF=3"}, "FL4_QBUF:"},
       {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_SCHED=3"}, "FL4_SCHED:"},
       {"fwd_wgmma.cu", {"-DFL4_D=64", "-DFL4_ALIGNED=0"}, "FL4_ALIGNED:"},
+      {"fwd_mma.cu", {"-DFL4_D=64", "-DFL4_SKIP=1"}, "FL4_SKIP:"},
       {"decode_mma.cu", {"-DFL4_D=72", "-DFL4_ROWS=8"}, "FL4_D:"},
       {"decode_mma.cu", {"-DFL4_D=64", "-DFL4_ALIGNED=0"}, "FL4_ALIGNED:"},
       {"decode_mma.cu", {"-DFL4_D=64", "-DFL4_BIAS=1"}, "FL4_BIAS:"},
@@ -293,6 +322,7 @@ static Suite *suite(void)
   tcase_add_test(defaults, bf16);
   tcase_add_test(defaults, lse);
   tcase_add_loop_test(defaults, features, 0, N_FEATURE_SETS);
+  tcase_add_loop_test(defaults, listed_tiles, 0, 3);
   tcase_add_test(defaults, debug_build);
   tcase_add_test(defaults, oracle);
   tcase_add_test(defaults, limits_and_timer);

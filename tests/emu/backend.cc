@@ -262,7 +262,7 @@ static fl4_status run_aux(fl4__device *device, const fl4__aux *aux, fl4_stream)
   const void *const params = aux->params;
   Launch l;
   l.kernel = aux->build.kernel->entry;
-  l.blocks = (int)aux->blocks, l.threads = FL4_AUX_THREADS, l.smem = 0;
+  l.blocks = (int)aux->blocks, l.threads = FL4_AUX_THREADS, l.smem = (size_t)aux->smem_bytes;
   l.options = options, l.in_turn = false;
   l.options.seed += 1000 * d->launches++;
   l.body = [params, entry] { entry(params); };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is not dense attention beside the dense call that it stands for: a window beside the causal mask, ragged sequences
- * beside as many equal ones, pages beside contiguous keys, a bias beside none. Graphs of calls, replayed in turn; a line of JSON
+ * beside as many equal ones, pages beside contiguous keys, a bias beside none, a mask of bytes that hides most tiles beside
+ * none. Graphs of calls, replayed in turn; a line of JSON
  * each: medians, and the median of the ratios of neighbours. bf16, D 128.
  */
 #include <cuda_runtime_api.h>
@@ -132,6 +133,22 @@ static void compare(const char *what, fl4_context *ctx, cudaStream_t stream, fl4
   cudaFree(a.args.workspace), cudaFree(b.args.workspace);
 }
 
+/* A mask [i][j] of bytes: documents of `length` tokens that see nothing of each other, and a band of `band` keys before each query. */
+static void *sparse_mask(int n, int length, int band)
+{
+  void *memory;
+  unsigned char *host = calloc((size_t)n, (size_t)n);
+  if (!host) exit(1);
+  for (int i = 0; i < n; i++) {
+    const int first = i - band + 1 > i / length * length ? i - band + 1 : i / length * length;
+    memset(host + (size_t)i * (size_t)n + first, 1, (size_t)(i - first + 1));
+  }
+  check_cuda(cudaMalloc(&memory, (size_t)n * (size_t)n));
+  check_cuda(cudaMemcpy(memory, host, (size_t)n * (size_t)n, cudaMemcpyHostToDevice));
+  free(host);
+  return memory;
+}
+
 int main(void)
 {
   enum { D = 128, HQ = 32, HKV = 8, TOKENS = 16384, PAGE = 16 };
@@ -179,6 +196,13 @@ int main(void)
     a.block_table = integers(table, TOKENS / page);
     compare(page == 16 ? "pages of 16, prefill" : "pages of 64, prefill", ctx, stream, a, dense);
   }
+
+  /* What a window and what sequences could say, said by a mask. */
+  a = dense, a.bias_type = FL4_BIAS_BOOL, a.bias_stride[2] = TOKENS, a.bias_stride[3] = 1;
+  a.bias = sparse_mask(TOKENS, TOKENS, 1024);
+  compare("mask bool [i][j] of a band of 1024 at 16384, beside causal", ctx, stream, a, dense);
+  a.bias = sparse_mask(TOKENS, 2048, TOKENS);
+  compare("mask bool [i][j] of 8 documents of 2048 at 16384, beside causal", ctx, stream, a, dense);
 
   fl4_attention_args small = dense;
   small.Sq = small.Sk = 4096, small.Hkv = HQ / 4;

@@ -12,6 +12,7 @@
 #include <flashl4/flashl4.h>
 
 #include "oracle/check.h"
+#include "problem.h"
 
 static char *host_bytes(size_t n)
 {
@@ -61,6 +62,7 @@ static fl4_status open_variant(const char *variant, fl4_context **ctx)
 int main(int argc, char **argv)
 {
   fl4_context *ctx = NULL;
+  fl4__fewest_scores_to_skip = 0; /* so that small masks are looked at, too */
   fl4_status status = open_variant(NULL, &ctx);
   for (int i = 1; i < argc && status == FL4_OK; i++)
     if (strcmp(argv[i], "--variant") == 0 && i + 1 < argc)

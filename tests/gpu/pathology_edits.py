@@ -11,7 +11,8 @@ sys.path.insert(0, str(TOP / "tests" / "emu"))
 
 from mutants.edit import EditError, copy_kernels, edit
 
-FWD, SMEM, SCHEDULE, CONFIG = "fwd_mma.cu", "fl4_smem.cuh", "fl4_schedule.cuh", "fl4_config.cuh"
+FWD, SMEM, SWIZZLE, SCHEDULE, CONFIG = ("fwd_mma.cu", "fl4_smem.cuh", "fl4_swizzle.cuh", "fl4_schedule.cuh",
+                                        "fl4_config.cuh")
 SOUND = "as it is"
 
 
@@ -40,8 +41,8 @@ SECTIONS = """\
 PATHOLOGIES = (
     # Shared memory and copies.
     pathology("no swizzle", "the chunks of a row lie in order: eight rows of a chunk are in the same banks",
-              (SMEM, "(chunk ^ ((row >> SHIFT) & (GROUP - 1))) * 16", "chunk * 16"),
-              (SMEM, "(base ^ ((step % (GROUP / 2)) * 32)) + (step / (GROUP / 2)) * (GROUP * 16)", "base + step * 32")),
+              (SWIZZLE, "(chunk ^ ((row >> SHIFT) & (GROUP - 1))) * 16", "chunk * 16"),
+              (SWIZZLE, "(base ^ ((step % (GROUP / 2)) * 32)) + (step / (GROUP / 2)) * (GROUP * 16)", "base + step * 32")),
     pathology("one stage", "each tile is waited for as soon as its copy is issued: nothing is on its way meanwhile",
               (FWD, REFILL, REFILL + "  cp_async_wait<0>();\n")),
     pathology("drain all", "each wait is for all copies under way, also those of the tiles behind the next",

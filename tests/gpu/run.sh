@@ -94,7 +94,7 @@ sanitize() {
 # Small, medium and canonical shapes, then the paths that these leave out.
 sanitizers_fwd_mma() {
   sanitize fwd_mma --variant fwd_mma hq4sq512d64:causal b4hq8sq1024d64:causal b4hq16sq2048d128:causal \
-    b2hq4hkv2sq203sk333d72:bf16:causal:odd:lse hq2sq300d256:lse hq4sq17d128:packed
+    b2hq4hkv2sq203sk333d72:bf16:causal:odd:lse hq2sq300d256:lse hq4sq17d128:packed hq2sq150sk300d64:bias=bool
 }
 
 # Products of warpgroups become a hundred times slower: small shapes by the built-in choices, then each schedule, with blocks
@@ -102,10 +102,12 @@ sanitizers_fwd_mma() {
 sanitizers_fwd_wgmma() {
   hopper || return
   sanitize fwd_wgmma --variant fwd_wgmma hq2sq150sk300d64:causal hq2hkv1sq130sk170d128:bf16:lse hq1sq70sk100d256 \
-    hq1sq65sk33d40:lse hq2sq90sk10d72:causal \
+    hq1sq65sk33d40:lse hq2sq90sk10d72:causal hq2sq150sk300d64:bias=bool \
     --variant fwd_wgmma:groups=3,bn=64,stages=2,qbuf=1,pingpong=1,sched=0 hq2sq200sk300d64:causal \
     --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=1 hq300sq70sk150d64 \
     --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=2 hq300hkv100sq70sk150d64:causal:lse \
+    --variant fwd_wgmma:groups=3,bn=48,stages=2,qbuf=1,pingpong=1,sched=2,own=1 hq2sq400sk300d64:causal:lse \
+    --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=0,sched=1,own=1 hq2sq400d64:window=80,20 \
     --variant fwd_wgmma hq2sq128sk4096d64 hq8hkv2sq16sk2048d64:bf16:lse # keys shared by blocks, row tiles by heads
 }
 

@@ -2,6 +2,7 @@
 /* What is not dense attention, on the GPU, by the library's own choice and by each family: every feature, and many together. */
 #include "feature_rig.h"
 #include "gpu_test.h"
+#include "problem.h"
 
 enum { N_FAMILIES = 4, N_RANDOM = 160, N_CASES = 2 * FEATURE_SINGLES + N_RANDOM };
 static const char *const families[N_FAMILIES] = {NULL, "fwd_wgmma", "fwd_mma", "decode_mma"};
@@ -99,6 +100,26 @@ START_TEST(right_when_busy)
 }
 END_TEST
 
+/* Masks of bytes that hide most tiles, however little there is to compute. */
+enum { N_HIDDEN = 24 };
+
+START_TEST(hidden_tiles)
+{
+  static const int broadcasts[] = {3, 0, 1, 2, 7, 3}, dims[] = {64, 128, 256, 72};
+  feature_case c = {.D = dims[_i % 4], .seed = (uint64_t)_i};
+  c.dtype = _i % 2 ? FL4_DTYPE_FP16 : FL4_DTYPE_BF16;
+  c.B = 2, c.Hq = 4, c.Hkv = 2, c.Sq = 300 + 50 * _i, c.Sk = _i % 3 ? 2000 + 16 * _i : 1777;
+  c.bias = 1 + FL4_BIAS_BOOL, c.broadcast = broadcasts[_i % 6], c.blocks = 100 + 13 * _i, c.lse = _i % 5 == 0;
+  c.mask = _i / 6 == 1 ? FL4_MASK_CAUSAL : _i / 6 == 2 ? FL4_MASK_WINDOW : FL4_MASK_NONE;
+  if (c.mask == FL4_MASK_WINDOW) c.left = 900, c.right = _i % 2 ? 0 : 200;
+  if (_i / 6 == 3) c.used_k = c.edges = true, c.page_size = _i % 2 ? 16 : 0, c.softcap = _i % 3 ? 0 : 5;
+  const int64_t fewest = fl4__fewest_scores_to_skip;
+  fl4__fewest_scores_to_skip = 0;
+  check_all(&c);
+  fl4__fewest_scores_to_skip = fewest;
+}
+END_TEST
+
 static Suite *suite(void)
 {
   Suite *s = suite_create("gpu_features");
@@ -106,6 +127,7 @@ static Suite *suite(void)
   tcase_set_timeout(t, 0);
   tcase_add_unchecked_fixture(t, set_up, tear_down);
   tcase_add_loop_test(t, right, 0, N_CASES);
+  tcase_add_loop_test(t, hidden_tiles, 0, N_HIDDEN);
   suite_add_tcase(s, t);
   t = tcase_create("busy");
   tcase_set_timeout(t, 0);

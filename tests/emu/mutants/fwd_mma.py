@@ -125,10 +125,10 @@ mutant("keys-too-many-loaded", "keys left of the first one are loaded, and never
 mutant("values-too-many-loaded", "values left of the first key's are loaded, and never used",
        FWD, "if (tile < r.end)", "if (tile <= r.end)", run("hq1sq16sk128d16", WIDE))
 mutant("keys-from-the-left", "keys are loaded from left to right, and values from right to left",
-       FWD, "const int key0 = (r.tiles - 1 - tile) * BN;\n  invariant", "const int key0 = tile * BN;\n  invariant",
+       FWD, "const int key0 = FIRST_KEY(r, tile);\n  invariant", "const int key0 = tile * BN;\n  invariant",
        run(PARTIAL), nth=1)
 mutant("values-beside", "values are loaded from one tile further right",
-       FWD, "const int key0 = (r.tiles - 1 - tile) * BN;\n  invariant",
+       FWD, "const int key0 = FIRST_KEY(r, tile);\n  invariant",
        "const int key0 = (r.tiles - tile) * BN;\n  invariant", run(WHOLE), nth=2)
 mutant("no-keys-not-noticed", "a block without keys loads a tile all the same",
        FWD, "if (w.first < w.end) {", "if (true) {", run("hq1sq16sk0d16", WIDE))
@@ -207,7 +207,7 @@ mutant("odd-store-short", "the element-wise path leaves the last element of a ch
 mutant("odd-store-low-half", "the element-wise path stores each pair's first element twice",
        EPILOGUE, "e % 2 * 16", "0", run(ODD))
 mutant("k-strides-for-q", "K is walked by the row stride of Q",
-       FWD, "        p.k_stride[2] * 2,\n", "        p.q_stride[2] * 2,\n", run("hq4hkv2sq32d16:bshd"))
+       FWD, "      p.k_stride[2] * 2,\n", "      p.q_stride[2] * 2,\n", run("hq4hkv2sq32d16:bshd"))
 mutant("o-strides-of-q", "O is written by the strides of Q",
        EPILOGUE, "query_offset(p, w, p.o_stride, row0) * 2", "query_offset(p, w, p.q_stride, row0) * 2", run("hq2sq64d16:packed"))
 mutant("o-row-late", "O is written one row further down",

@@ -63,7 +63,7 @@ mutant("softcap-forgotten-anew", "nor those whose scores are computed once more"
 mutant("softcap-forgotten-where-masked", "masked tiles have no softcap",
        FWD, "    transform_scores(s, p, w, row0, key0 + slice * SLICE);\n", "", run("hq1sq64sk61d16:softcap=1"))
 mutant("softcap-forgotten-in-weaving", "woven slices have no softcap",
-       FWD, "      transform_scores(s[(slice + 1) % 2], p, w, row0, slice + 1 < SLICES ? key0 + (slice + 1) * SLICE : key0 - BN);\n",
+       FWD, "      transform_scores(s[(slice + 1) % 2], p, w, row0, slice + 1 < SLICES ? key0 + (slice + 1) * SLICE : next_key0);\n",
        "      ;\n", run(SOFTCAP, WEAVE))
 mutant("softcap-forgotten-first", "nor has the first of them",
        FWD, "      transform_scores(s[0], p, w, first_row(w), first_key(w, tile));\n", "", run(SOFTCAP, WEAVE))
@@ -83,7 +83,7 @@ mutant("alibi-of-next-slice", "woven scores count their distances from the slice
        FWD, "slice + 1 < SLICES ? key0 + (slice + 1) * SLICE", "slice + 1 < SLICES ? key0 + slice * SLICE",
        run(ALIBI, WEAVE))
 mutant("alibi-of-next-tile", "the same at the end of a tile",
-       FWD, ": key0 - BN);", ": key0);", run(ALIBI, WEAVE))
+       FWD, ": next_key0);", ": key0);", run(ALIBI, WEAVE))
 
 section("Sinks")
 mutant("sink-not-in-sum", "a sink does not count in the sum of the output",
@@ -143,7 +143,7 @@ mutant("length-not-in-diagonal", "the diagonal ends at the last key that there m
 mutant("values-beyond-not-zeroed", "values behind the last key are read, and may be NaN",
        FWD, "load_for<true, !WEAVE>(ring", "load_for<false, !WEAVE>(ring", run(LENS))
 mutant("keys-to-the-bound", "all keys that there may be are loaded",
-       FWD, "        keys(p, w),\n        w.b,\n", "        p.Sk,\n        w.b,\n", run(LENS))
+       FWD, "      keys(p, w),\n      w.b,\n", "      p.Sk,\n      w.b,\n", run(LENS))
 mutant("ragged-keys-of-first", "all sequences have the keys of the first",
        SCHEDULE, "w.h_kv * stride[1] + w.s.first_key * stride[2]", "w.h_kv * stride[1]", run(RAGGED))
 mutant("ragged-queries-of-first", "all sequences have the queries of the first",

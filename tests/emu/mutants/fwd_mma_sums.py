@@ -31,12 +31,12 @@ mutant("mask-of-tile-above", "rows 8 to 15 are masked as rows 0 to 7",
 mutant("mask-of-upper-16", "32 rows a warp: the lower 16 are masked as the upper",
        MASK, "seen + m * 16 + half * 8", "seen + half * 8", run(CAUSAL, ROWS32))
 mutant("mask-by-wrong-tile", "a tile is masked as its neighbour",
-       FWD, "(w.tiles - 1 - tile) * BN + key_group()", "(w.tiles - 2 - tile) * BN + key_group()", run(CAUSAL))
+       FWD, "FIRST_KEY(w, tile) + key_group()", "FIRST_KEY(w, tile + 1) + key_group()", run(CAUSAL))
 mutant("mask-of-first-slice", "each slice of a tile is masked as the first",
        FWD, "mask_scores(s, p, w, row0, key0 + slice * SLICE)", "mask_scores(s, p, w, row0, key0)",
        run(CAUSAL, SLICES))
 mutant("mask-of-first-group", "each key group masks as the first",
-       FWD, " * BN + key_group() * GROUP_KEYS;", " * BN;", run(CAUSAL, GROUPS2))
+       FWD, "FIRST_KEY(w, tile) + key_group() * GROUP_KEYS;", "FIRST_KEY(w, tile);", run(CAUSAL, GROUPS2))
 mutant("mask-skipped", "no tile is masked",
        FWD, "    mask_scores(s, p, w, row0, key0 + slice * SLICE);\n", "", run(PARTIAL), run(CAUSAL))
 mutant("masked-slice-dropped", "a slice of which the warp's last row sees one key is left out",

@@ -29,10 +29,10 @@ PAGED, PAGED8, PAGED_WIDE = "b2hq2sq40sk90d16:page=32", "b2hq2sq40sk90d16:page=8
 STORE_MORE = "    store_shared_128(to + 16, more);\n  }\n  mbarrier_arrive(pipe.told_full + n % TOLD * 8);\n"
 HEAR_MORE = ("  if (TOLD_MORE) load_shared_128(more, from + 16);\n"
              "  mbarrier_arrive(pipe.told_empty + n % TOLD * 8);")
-SCORE = "    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, tile * BN);\n"
-MASK = ("    if (!open.has(tile)) {\n"
-        "      mask_scores(s, p, t, t.row0 + lane_row, tile * BN);\n"
-        "      few |= keys_seen(p, t, t.row0 + warp_row) - tile * BN < FEW;\n"
+SCORE = "    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, at * BN);\n"
+MASK = ("    if (!open.has(at)) {\n"
+        "      mask_scores(s, p, t, t.row0 + lane_row, at * BN);\n"
+        "      few |= keys_seen(p, t, t.row0 + warp_row) - at * BN < FEW;\n"
         "    }\n")
 BIAS_DONE = "  warp_barrier();\n  release(pipe.bias_empty, slot);\n"
 BIAS_FENCE = "  async_fence();\n"
@@ -67,9 +67,9 @@ mutant("window-loads-to-first-key", "the producer goes on to the first key",
 mutant("window-walks-to-first-key", "the groups go on to the first key",
        FWD, "last = tile == first_tile(t)", "last = tile == 0", run(WINDOW))
 mutant("window-last-values", "a row tile ends with the values of the first keys",
-       FWD, "pipe, v, before, first_tile(before) * BN", "pipe, v, before, 0 * BN", run(WINDOW, IN_TURN), nth=1)
+       FWD, "pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN", "pipe, v, before, 0 * BN", run(WINDOW, IN_TURN), nth=1)
 mutant("window-very-last-values", "so does the last one",
-       FWD, "pipe, v, before, first_tile(before) * BN", "pipe, v, before, 0 * BN", run(WINDOW), nth=2)
+       FWD, "pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN", "pipe, v, before, 0 * BN", run(WINDOW), nth=2)
 
 section("What is told of row tiles")
 mutant("told-more-not-sent", "the second half of the message is not written",
@@ -198,9 +198,10 @@ mutant("bias-columns-of-16-bits", "the column of a key is that of biases of 16 b
 mutant("bias-of-first-key-tile", "all key tiles have the columns of the first",
        TILE, "key0 * BIAS_BYTES / 2 + page", "0 * BIAS_BYTES / 2 + page", run(BIAS))
 mutant("bias-of-tile-before", "a tile has the bias of the one to its right",
-       FWD, "load_biases(p, pipe, bias, t, (tile - 1) * BN)", "load_biases(p, pipe, bias, t, tile * BN)", run(BIAS))
+       FWD, "load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, tile - 1) * BN)",
+       "load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, tile) * BN)", run(BIAS))
 mutant("bias-of-last-tile-missing", "no bias is copied for the first tile that is walked",
-       FWD, "    load_biases(p, pipe, bias, t, last * BN);\n", "", run(BIAS))
+       FWD, "    load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, last) * BN);\n", "", run(BIAS))
 mutant("bias-copied-in-vain", "the groups read biases that have been copied one by one",
        TILE, "if (!BIAS || !p.bias_rows) return score_tile<false>", "return score_tile<false>", run(BIAS))
 mutant("bias-of-first-row-tile", "all row tiles have the rows of the first",

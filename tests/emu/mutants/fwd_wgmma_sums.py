@@ -99,7 +99,7 @@ mutant("mask-one-too-narrow", "the causal mask hides the diagonal",
 mutant("mask-top-left", "the causal mask is aligned top-left",
        SCHEDULE, "row / PACK + (keys(p, t) - queries(p, t));", "row / PACK;", run(CAUSAL))
 mutant("mask-skipped", "no tile is masked",
-       FWD, "      mask_scores(s, p, t, t.row0 + lane_row, tile * BN);\n", "", run(KEYS), run(CAUSAL))
+       FWD, "      mask_scores(s, p, t, t.row0 + lane_row, at * BN);\n", "", run(KEYS), run(CAUSAL))
 mutant("mask-at-equal", "the first key that is not seen is shown",
        SOFTMAX, "8 * i + e >= seen ||", "8 * i + e > seen ||", run(KEYS))
 mutant("mask-hides-last", "the last key that is seen is hidden",
@@ -121,7 +121,7 @@ mutant("mask-of-first-warp", "all warps of a group are masked as its first",
        FWD, "mask_scores(s, p, t, t.row0 + lane_row,", "mask_scores(s, p, t, t.row0 + group * GROUP_ROWS + lane() / 4,",
        run(CAUSAL))
 mutant("mask-by-wrong-tile", "a tile is masked as its neighbour",
-       FWD, "mask_scores(s, p, t, t.row0 + lane_row, tile * BN);", "mask_scores(s, p, t, t.row0 + lane_row, (tile + 1) * BN);", run(CAUSAL))
+       FWD, "mask_scores(s, p, t, t.row0 + lane_row, at * BN);", "mask_scores(s, p, t, t.row0 + lane_row, (at + 1) * BN);", run(CAUSAL))
 mutant("open-one-too-many", "the first tile that needs a mask gets none",
        SOFTMAX, "tile < end &&", "tile <= end &&", run(KEYS))
 mutant("open-partial", "a partial tile counts as one that needs no mask",

@@ -12,7 +12,8 @@ from .edit import EditError, copy_kernels, edit
 
 TIMEOUT = 300
 BESIDE = ("merge_states", "kv_append")  # kernels that kv_run runs, which is where the fl4 command is
-CASE = "case "  # a problem that begins so is a case of a test program there: test_decode_calls is decode_mma's
+CASE = "case "  # a problem that begins so is a case of a test program there
+PROGRAMS = {"decode_mma": "test_decode_calls", "skip": "test_skip"}  # whose it is
 Seen = collections.namedtuple("Seen", "verdict text")  # verdict: passed, killed or error
 
 
@@ -55,7 +56,7 @@ def judge(code, out, err, counts):
 
 def arguments(command, r):
     if r.problem.startswith(CASE):
-        return [str(pathlib.Path(command).with_name(f"test_{r.variant.split('_')[0]}_calls"))]
+        return [str(pathlib.Path(command).with_name(PROGRAMS[r.variant]))]
     if r.variant in BESIDE:
         return [str(pathlib.Path(command).with_name("kv_run")), r.variant, *r.problem.split()]
     return [command, "check", "--device", r.device, "--problem", r.problem, "--variant", r.variant, "--inputs", r.inputs]

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which key tiles of a row tile a mask of bytes leaves: those where it shows some row a key. Attention kernels that are built
+// with FL4_SKIP walk these lists in place of all tiles (fl4_tiles.cuh). Tiles beyond the diagonal, a window, or a sequence's
+// length are not in them either.
+//
+// A block makes one list. Each of its warps looks at a tile, until it finds a byte that is not 0: where little is hidden it
+// reads little.
+#include "fl4_aux.h"
+#include "fl4_common.cuh"
+#include "fl4_sequence.cuh"
+#include "fl4_tiles.cuh"
+
+constexpr int WARPS = FL4_AUX_THREADS / 32;
+constexpr int AT_ONCE = 8; // pieces of 16 bytes that a lane has on their way
+
+// Piece n of `bytes` bytes from `row` on: pieces lie at multiples of 16, so the first and the last may be less. What of it is the
+// row's: bytes begin … end - 1.
+struct Piece {
+  const char *row;
+  int begin, end;
+  FL4_MEMBER bool whole() const { return end - begin == 16; }
+};
+FL4_DEV Piece piece_of(const char *row, int n, int bytes)
+{
+  const int at = 16 * n - (int)(reinterpret_cast<u64>(row) & 15);
+  return {row, max_i32(at, 0), min_i32(at + 16, bytes)};
+}
+
+// Is one of the bytes not 0, `bytes` a row? All lanes of the warp get the answer.
+FL4_DEV bool any_shown(const char *first, i64 row_bytes, int rows, int bytes)
+{
+  const int pieces = (bytes + 30) / 16, all = rows * pieces;
+  for (int next = 0; next < all; next += 32 * AT_ONCE) {
+    u32 x[AT_ONCE][4] = {}, seen = 0;
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; i++) {
+      const int item = next + i * 32 + lane_index();
+      if (item >= all) continue;
+      const Piece piece = piece_of(first + item / pieces * row_bytes, item % pieces, bytes);
+      if (piece.whole()) load_global_128(x[i], piece.row + piece.begin);
+    }
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; i++) seen |= x[i][0] | x[i][1] | x[i][2] | x[i][3];
+#pragma unroll 1
+    for (int i = 0; i < AT_ONCE; i++) {
+      const int item = next + i * 32 + lane_index();
+      if (item >= all) continue;
+      const Piece piece = piece_of(first + item / pieces * row_bytes, item % pieces, bytes);
+      for (int at = piece.begin; at < piece.end && !piece.whole(); at++) seen |= load_global_8(piece.row + at);
+    }
+    if (warp_any(seen != 0)) return true;
+  }
+  return false;
+}
+
+// The sum over the lanes up to this one.
+FL4_DEV int sum_up_to_lane(int x)
+{
+#pragma unroll
+  for (int step = 1; step < 32; step *= 2) {
+    const int below = (int)shuffle_from((u32)x, max_i32(lane_index() - step, 0));
+    if (lane_index() >= step) x += below;
+  }
+  return x;
+}
+
+FL4_KERNEL(fl4_mask_tiles, 256, 3)(FL4_PARAM fl4_mask_tiles_params params)
+{
+  const fl4_fwd_params &p = params.fwd;
+  const int row_tile = block_index() % p.row_tiles, head_and_batch = block_index() / p.row_tiles;
+  const int h = head_and_batch % params.heads, b = head_and_batch / params.heads;
+  const int warp = thread_index() / 32;
+  const u32 shown = smem_base(), sums = shown + 4 * FL4_AUX_THREADS;
+
+  const int keys = sequence_of(p, b).keys;
+  const int first_row = row_tile * params.tile_rows, last_row = min_i32(first_row + params.tile_rows, p.Sq) - 1;
+  const int keys_end_here = keys_end(p, p.Sq, keys, last_row);
+  const int end = (keys_end_here + params.tile_keys - 1) / params.tile_keys;
+  const int rows = p.bias_stride[2] ? last_row - first_row + 1 : 1;
+  const char *mask = reinterpret_cast<const char *>(p.bias) + b * p.bias_stride[0] + h * p.bias_stride[1] +
+                     first_row * p.bias_stride[2];
+  char *const list = tile_list(p, b, h, row_tile);
+
+  int listed = 0;
+  for (int first = keys_begin(p, p.Sq, keys, first_row) / params.tile_keys; first < end; first += FL4_AUX_THREADS) {
+    const int n = min_i32(FL4_AUX_THREADS, end - first);
+    for (int i = warp; i < n; i += WARPS) {
+      const int key0 = (first + i) * params.tile_keys, bytes = min_i32(params.tile_keys, keys_end_here - key0);
+      const bool any = any_shown(mask + key0 * p.bias_stride[3], p.bias_stride[2], rows, p.bias_stride[3] ? bytes : 1);
+      if (lane_index() == 0) store_shared_32(shown + 4 * i, any);
+    }
+    block_barrier();
+    const int mine = thread_index() < n ? (int)load_shared_32(shown + 4 * thread_index()) : 0;
+    const int up_to_mine = sum_up_to_lane(mine);
+    if (lane_index() == 31) store_shared_32(sums + 4 * warp, up_to_mine);
+    block_barrier();
+    int before = listed;
+#pragma unroll
+    for (int w = 0; w < WARPS; w++) {
+      const int sum = (int)load_shared_32(sums + 4 * w);
+      if (w < warp) before += sum;
+      listed += sum;
+    }
+    if (mine) store_global_32(list + 4 * (before + up_to_mine), float_from_bits((u32)(first + thread_index())));
+  }
+  if (thread_index() != 0) return;
+  store_global_32(list, float_from_bits((u32)listed));
+  if (listed == 0) store_global_32(list + 4, float_from_bits((u32)max_i32(end - 1, 0)));
+}

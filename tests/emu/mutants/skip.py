@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mutants of lists of key tiles: how they are made, and how kernels walk them."""
+from .table import Run, Table
+
+MUTANTS = Table()
+mutant, section = MUTANTS.mutant, MUTANTS.section
+
+MASK, TILES, MMA, MMA_SCHEDULE, WGMMA, WGMMA_SCHEDULE = (
+    "mask_tiles.cu", "fl4_tiles.cuh", "fwd_mma.cu", "fl4_schedule.cuh", "fwd_wgmma.cu", "wgmma_schedule.cuh")
+
+
+def case(name):
+    """A case of tests/emu/test_skip.cc: `lists`, or a variant with windows and masks."""
+    return Run("case " + name, "skip")
+
+
+LISTS = case("lists")
+
+section("How lists are made")
+mutant("lists-first-piece", "of a row's bytes the first piece is begun before the row",
+       MASK, "max_i32(at, 0)", "at", LISTS)
+mutant("lists-last-piece", "and the last one ends behind it",
+       MASK, "min_i32(at + 16, bytes)", "at + 16", LISTS)
+mutant("lists-pieces-as-aligned", "a row that begins between pieces has no more of them than one that does not",
+       MASK, "(bytes + 30) / 16", "(bytes + 15) / 16", LISTS)
+mutant("lists-whole-pieces-only", "pieces that are not whole are not looked at",
+       MASK, "at < piece.end && !piece.whole()", "at < piece.end && piece.whole()", LISTS)
+mutant("lists-first-words", "of sixteen bytes four are looked at",
+       MASK, "x[i][0] | x[i][1] | x[i][2] | x[i][3]", "x[i][0]", LISTS)
+mutant("lists-own-lane", "each lane goes by what it has seen itself",
+       MASK, "if (warp_any(seen != 0)) return true;", "if (seen != 0) return true;", LISTS)
+mutant("lists-first-pieces", "only the first pieces of a tile are looked at",
+       MASK, "next < all; next += 32 * AT_ONCE", "next < 1; next += 32 * AT_ONCE", LISTS)
+mutant("lists-beyond-pieces", "lanes go on behind the last piece of a tile",
+       MASK, "if (item >= all) continue;", "if (item >= all + 32) continue;", LISTS, nth=1)
+mutant("lists-row-again", "each row is the first",
+       MASK, "first + item / pieces * row_bytes", "first", LISTS, nth=1)
+mutant("lists-rows-beyond", "rows behind the last query are looked at",
+       MASK, "min_i32(first_row + params.tile_rows, p.Sq) - 1", "first_row + params.tile_rows - 1", LISTS)
+mutant("lists-keys-beyond", "keys behind the last that any row sees are looked at",
+       MASK, "min_i32(params.tile_keys, keys_end_here - key0)", "params.tile_keys", LISTS)
+mutant("lists-one-key-of-many", "of a mask for each key the first is looked at",
+       MASK, "p.bias_stride[3] ? bytes : 1", "1", LISTS)
+mutant("lists-begin-at-0", "tiles before the window are listed",
+       MASK, "int first = keys_begin(p, p.Sq, keys, first_row) / params.tile_keys;", "int first = 0;", LISTS)
+mutant("lists-begin-with-last-row", "tiles that only the first rows see are not",
+       MASK, "keys_begin(p, p.Sq, keys, first_row)", "keys_begin(p, p.Sq, keys, last_row)", LISTS)
+mutant("lists-end-with-first-row", "tiles that only the last rows see are not listed",
+       MASK, "keys_end(p, p.Sq, keys, last_row)", "keys_end(p, p.Sq, keys, first_row)", LISTS)
+mutant("lists-length-of-first", "the first sequence's length is that of all",
+       MASK, "sequence_of(p, b).keys", "sequence_of(p, 0).keys", LISTS)
+mutant("lists-batch-of-mask", "sequences have the first one's mask",
+       MASK, "b * p.bias_stride[0]", "0 * p.bias_stride[0]", LISTS)
+mutant("lists-head-of-mask", "heads have the first one's mask",
+       MASK, "h * p.bias_stride[1]", "0 * p.bias_stride[1]", LISTS)
+mutant("lists-head-of-all", "heads are counted on through the batch",
+       MASK, "h = head_and_batch % params.heads", "h = head_and_batch", LISTS)
+mutant("lists-once", "tiles beyond those that a block has threads for are not listed",
+       MASK, "first < end; first += FL4_AUX_THREADS", "first < end; first += end", LISTS)
+mutant("lists-counted-anew", "and those of the next turn are written over the first",
+       MASK, "listed += sum;", "listed = first ? listed : listed + sum;", LISTS)
+mutant("lists-first-barrier", "threads ask which tiles are shown before all warps have told",
+       MASK, "    block_barrier();\n    const int mine", "    const int mine", LISTS)
+mutant("lists-second-barrier", "and for other warps' sums too early",
+       MASK, "    block_barrier();\n    int before", "    int before", LISTS)
+mutant("lists-warps-before", "tiles of warps before do not count",
+       MASK, "if (w < warp) before += sum;", "", LISTS)
+mutant("lists-own-warp", "the own warp counts among those before",
+       MASK, "if (w < warp)", "if (w <= warp)", LISTS)
+mutant("lists-lanes-before", "tiles of lanes before count only to the next but fifteen",
+       MASK, "step < 32; step *= 2", "step < 16; step *= 2", LISTS)
+mutant("lists-sum-of-first-lane", "a warp's sum is its first lane's",
+       MASK, "lane_index() == 31", "lane_index() == 0", LISTS)
+mutant("lists-number-in-turn", "a tile's number counts from the turn's first",
+       MASK, "float_from_bits((u32)(first + thread_index()))", "float_from_bits((u32)thread_index())", LISTS)
+mutant("lists-none", "an empty list has no tile for those who take one at least",
+       MASK, "  if (listed == 0) store_global_32(list + 4, float_from_bits((u32)max_i32(end - 1, 0)));\n", "", LISTS)
+mutant("lists-none-beyond", "or one behind the last",
+       MASK, "max_i32(end - 1, 0)", "end", LISTS)
+
+section("How kernels walk them")
+VARIANTS = {name: case(name) for name in
+            ("mma", "mma_weaving", "mma_splits", "wgmma", "wgmma_tickets", "wgmma_turns", "wgmma_splits")}
+mutant("listed-batch", "a sequence takes another one's list",
+       TILES, "b * p.list_stride[0]", "0 * p.list_stride[0]", VARIANTS["mma"])
+mutant("listed-row-tile", "a row tile takes the first one's list",
+       TILES, "row_tile * p.list_stride[2]", "0 * p.list_stride[2]", VARIANTS["wgmma"])
+mutant("listed-one-early", "tiles are looked for one place early",
+       TILES, "list + 4 + 4 * i", "list + 4 * i", VARIANTS["mma"])
+mutant("listed-before-late", "a tile that may need a mask counts as open",
+       TILES, "listed_tile(list, middle) < end", "listed_tile(list, middle) <= end", VARIANTS["mma"])
+mutant("listed-exact-none", "fwd_mma: no tile is masked on the right",
+       MMA_SCHEDULE, "w.exact = n - listed_before(w.list, n, all - w.exact);", "w.exact = 0;", VARIANTS["mma"])
+mutant("listed-tail-none", "fwd_mma: nor on the left",
+       MMA_SCHEDULE, "w.tail = n - listed_before(w.list, n, all - w.tail);", "w.tail = n;", VARIANTS["mma"])
+mutant("listed-tiles-of-all", "fwd_mma: the list is walked from where all tiles end",
+       MMA_SCHEDULE, "  w.tiles = n;\n", "", VARIANTS["mma"])
+mutant("listed-share-of-all", "fwd_mma: blocks share all tiles, and not those listed",
+       MMA_SCHEDULE, "w.end = n * (split + 1) / SPLITS;\n}\n#endif", "w.end = all * (split + 1) / SPLITS;\n}\n#endif",
+       VARIANTS["mma_splits"])
+mutant("listed-next-beside", "fwd_mma: with weaving the next scores are those of the tile beside",
+       MMA, "SKIP ? first_key(w, last ? tile : tile + 1) : key0 - BN", "key0 - BN", VARIANTS["mma_weaving"])
+mutant("listed-count-none", "fwd_wgmma: a row tile of which nothing is shown has no key tile",
+       WGMMA_SCHEDULE, "max_i32(1, listed_tiles(", "(listed_tiles(", VARIANTS["wgmma_tickets"])
+mutant("listed-count-of-all", "fwd_wgmma: as many tiles as without the list are taken",
+       WGMMA_SCHEDULE, "  if constexpr (SKIP) t.first_tile = 0, t.key_tiles = max_i32(1, listed_tiles(tile_list(p, t.b, t.h, t.row0 / BM)));\n",
+       "", VARIANTS["wgmma"])
+mutant("listed-first-of-all", "fwd_wgmma: with a window the first listed are left out",
+       WGMMA_SCHEDULE, "if constexpr (SKIP) t.first_tile = 0, t", "if constexpr (SKIP) t", VARIANTS["wgmma_turns"])
+mutant("listed-keys-beside", "fwd_wgmma: the next keys are those of the tile beside",
+       WGMMA, "load_keys(p, pipe, k, t, KEY_TILE(p.fwd, t, tile - 1) * BN)",
+       "load_keys(p, pipe, k, t, max_i32(0, KEY_TILE(p.fwd, t, tile) - 1) * BN)", VARIANTS["wgmma_tickets"],
+       VARIANTS["wgmma_turns"])
+mutant("listed-values-beside", "fwd_wgmma: values come from another tile than keys",
+       WGMMA, "load_values(p, pipe, v, t, KEY_TILE(p.fwd, t, tile) * BN", "load_values(p, pipe, v, t, tile * BN",
+       VARIANTS["wgmma"])
+mutant("listed-last-values", "fwd_wgmma: a row tile's last values are those of tile 0",
+       WGMMA, "load_values(p, pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN, mended);",
+       "load_values(p, pipe, v, before, 0, mended);", VARIANTS["wgmma"], nth=2)
+mutant("listed-biases-beside", "fwd_wgmma: masks come from another tile than keys",
+       WGMMA, "load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, tile - 1) * BN)",
+       "load_biases(p, pipe, bias, t, (tile - 1) * BN)", VARIANTS["wgmma_tickets"])
+mutant("listed-masked-as-numbered", "fwd_wgmma: a tile is masked as if it lay where its number is",
+       WGMMA, "const int at = KEY_TILE(p, t, tile);", "const int at = tile;", VARIANTS["wgmma_turns"])
