@@ -410,10 +410,13 @@ static bool judge(rig *r)
 static void keep(const rig *r, uint16_t *kept)
 {
   const feature_case *c = r->c;
+  uint16_t *const kept_lse = kept + c->Hq * c->Sq * c->D;
   for (int h = 0; h < c->Hq; h++)
-    for (int i = 0; i < r->queries[0]; i++)
-      memcpy(kept + (h * c->Sq + i) * c->D, (uint16_t *)inside(r, O) + out_row(r, r->args.o_stride, 0, h, i),
-             (size_t)c->D * 2);
+    for (int i = 0; i < r->queries[0]; i++) {
+      const int row = h * c->Sq + i;
+      memcpy(kept + row * c->D, (uint16_t *)inside(r, O) + out_row(r, r->args.o_stride, 0, h, i), (size_t)c->D * 2);
+      if (c->lse) memcpy(kept_lse + row * 2, (float *)inside(r, LSE) + out_row(r, r->args.lse_stride, 0, h, i), 4);
+    }
 }
 
 /* Outputs hold canaries before each call: what one leaves must not do for the next. */
@@ -498,6 +501,51 @@ bool feature_run(fl4_context *ctx, const feature_case *c, uint16_t *kept, char w
   why[0] = '\0';
   const bool right = run(&r, kept);
   tear_down(&r);
+  return right;
+}
+
+/* ---------------------------------------------------------------- batches */
+
+/* The first sequence that has at least half of the queries and keys that there may be. */
+static int long_one(const feature_case *like)
+{
+  for (int id = 0;; id++) {
+    feature_case c = *like;
+    c.B = 1, c.ids = &id;
+    rig r = {.c = &c};
+    choose_lengths(&r);
+    if (2 * r.queries[0] >= c.Sq && 2 * r.keys[0] >= c.Sk) return id;
+  }
+}
+
+feature_case feature_batch(const feature_case *like, int number, int most, int ids[FEATURE_MOST_BATCH])
+{
+  feature_case c = *like;
+  fl4__random random;
+  fl4__random_init(&random, c.seed * 1009u + (uint64_t)number);
+  c.B = number ? 2 + (int)fl4__random_below(&random, (uint32_t)most - 1) : 1;
+  ids[0] = long_one(&c), c.ids = ids;
+  for (int b = 1; b < c.B; b++) ids[b] = (int)fl4__random_below(&random, 1000);
+  /* A bias for more is another one. */
+  if (number && !c.bias) c.spare = (int)fl4__random_below(&random, (uint32_t)(c.ragged_q ? c.Sq : c.Sk) / 2 + 1);
+  return c;
+}
+
+bool feature_same_in_batches(fl4_context *ctx, const feature_case *like, int n, int most, char why[512])
+{
+  const size_t bytes = (size_t)(like->Hq * like->Sq) * (size_t)(like->D + 2) * 2;
+  uint16_t *alone = calloc(1, bytes), *among = calloc(1, bytes);
+  bool right = alone && among;
+  if (!right) snprintf(why, 512, "no memory");
+  for (int i = 0; right && i <= n; i++) {
+    int ids[FEATURE_MOST_BATCH];
+    const feature_case c = feature_batch(like, i, most, ids);
+    right = feature_run(ctx, &c, i ? among : alone, why);
+    if (!right || i == 0 || memcmp(alone, among, bytes) == 0) continue;
+    snprintf(why, 512, "other bits in batch %d of %d sequences, with %d keys to spare", i, c.B, c.spare);
+    right = false;
+  }
+  free(alone), free(among);
   return right;
 }
 

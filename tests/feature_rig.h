@@ -51,9 +51,19 @@ void feature_describe(const feature_case *c, char text[256]);
 
 /*
  * Runs the case. True if all is right; else `why` says what is not, which may be the library's error. `kept`: NULL, or room
- * for Hq·Sq·D elements of two bytes: what was written for the first sequence, as [h][i][d].
+ * for Hq·Sq·(D + 2) elements of two bytes: what was written for the first sequence, as [h][i][d], and its LSE behind it.
  */
 bool feature_run(fl4_context *ctx, const feature_case *c, uint16_t *kept, char why[512]);
+
+/*
+ * Batch `number` of those that have one sequence of the case in front, one that is long for it: 0 is that alone, others have 2
+ * to `most` sequences, and may be for more queries and keys than any has. `ids` is part of the case.
+ */
+enum { FEATURE_MOST_BATCH = 18 };
+feature_case feature_batch(const feature_case *c, int number, int most, int ids[FEATURE_MOST_BATCH]);
+
+/* Runs the first of them alone, and in `n` batches more: true if all are right, and what it gets has the same bits in each. */
+bool feature_same_in_batches(fl4_context *ctx, const feature_case *c, int n, int most, char why[512]);
 
 /* Makes the case's kernel ready, without running it. Thread-safe, so that many may be compiled at once. */
 fl4_status feature_prepare(fl4_context *ctx, const feature_case *c);

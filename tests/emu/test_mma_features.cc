@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fwd_mma beyond dense attention on the emulated GPU: each feature, and many of them together, by kernels of each kind. */
+/* fwd_mma beyond dense attention on the emulated GPU: each feature, and many of them together, by kernels of each kind; and
+ * sequences in batches of all kinds, by the library's own choice. */
 #include <vector>
 
 #include "backend.h"
@@ -84,7 +85,7 @@ END_TEST
 static void alone_and_among(feature_case c, const char *variant)
 {
   static const int ids[] = {11, 4, 8, 2};
-  const size_t n = (size_t)(c.Hq * c.Sq * c.D);
+  const size_t n = (size_t)(c.Hq * c.Sq * (c.D + 2));
   std::vector<uint16_t> alone(n, 1), among(n, 1);
   c.ids = ids, c.flags = FL4_BATCH_INVARIANT;
   c.B = 1;
@@ -115,6 +116,47 @@ START_TEST(invariant)
 }
 END_TEST
 
+/* Mixes of features, by whatever family is chosen; the last ones are as when a model generates. */
+enum { N_MIXES = 12, N_PROMPTS = 8, N_BATCHES = 3, MOST_BATCH = 6 };
+
+static bool same_in_batches(int i, uint32_t flags, char why[512])
+{
+  fl4_context_options o = FL4_CONTEXT_OPTIONS_INIT;
+  fl4_context *ctx;
+  const bool prompt = i < N_PROMPTS;
+  feature_case c = feature_random(2000 + (uint64_t)i, 32, prompt ? 60 : 4, prompt ? 200 : 4500);
+  if (!prompt) c.ragged_q = i % 2 == 0, c.bias = c.broadcast = 0; /* decode_mma takes those without either */
+  c.flags = flags, c.lse = true;
+  c.dtype = FL4_DTYPE_FP16; /* which shows more of the last bits */
+  o.device = prompt && i % 2 ? "emu" : "emu:2";
+  ck_assert_fl4(fl4_context_create(&ctx, &o));
+  emu::options.seed = c.seed + 1;
+  emu::options.copies = i / 2 % 2 ? emu::Copies::early : emu::Copies::late;
+  const bool same = feature_same_in_batches(ctx, &c, N_BATCHES, MOST_BATCH, why);
+  fl4_context_destroy(&ctx);
+  return same;
+}
+
+START_TEST(the_same_in_each_batch)
+{
+  char why[512];
+  ck_assert_msg(same_in_batches(_i, FL4_BATCH_INVARIANT, why), "%s", why);
+}
+END_TEST
+
+/* The test above would notice: without the flag blocks share keys as it suits the batch. */
+START_TEST(others_without_the_flag)
+{
+  bool differs = false;
+  for (int i = N_PROMPTS; i < N_MIXES && !differs; i++) {
+    char why[512];
+    differs = !same_in_batches(i, 0, why);
+    if (differs) ck_assert_msg(strstr(why, "other bits"), "%s", why);
+  }
+  ck_assert(differs);
+}
+END_TEST
+
 static Suite *suite()
 {
   emu::add_device();
@@ -126,6 +168,11 @@ static Suite *suite()
   tcase_add_loop_test(t, one_query, 0, 4);
   tcase_add_loop_test(t, nothing, 0, 4);
   tcase_add_loop_test(t, invariant, 0, 5);
+  suite_add_tcase(s, t);
+  t = tcase_create("batches");
+  tcase_set_timeout(t, 240);
+  tcase_add_loop_test(t, the_same_in_each_batch, 0, N_MIXES);
+  tcase_add_test(t, others_without_the_flag);
   suite_add_tcase(s, t);
   return s;
 }

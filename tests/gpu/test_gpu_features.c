@@ -21,6 +21,22 @@ static feature_case case_number(int i)
   return c;
 }
 
+/*
+ * Mixes of features, of which one sequence is put into batches; the last ones are as when a model generates. `flags`: without
+ * FL4_BATCH_INVARIANT its bits may be others in each.
+ */
+enum { N_MIXES = 20, N_PROMPTS = 12, N_BATCHES = 10 };
+
+static feature_case mix_number(int i, uint32_t flags)
+{
+  static const int dims[] = {64, 128, 80, 256, 192};
+  const bool prompt = i < N_PROMPTS;
+  feature_case c = feature_random(2000 + (uint64_t)i, dims[i % 5], prompt ? 100 : 8, prompt ? 400 : 5000);
+  if (!prompt) c.ragged_q = i % 2 == 0, c.bias = c.broadcast = 0; /* decode_mma takes those without either */
+  c.flags = flags, c.lse = true;
+  return c;
+}
+
 static void set_up(void)
 {
   for (int f = 0; f < N_FAMILIES; f++) {
@@ -33,6 +49,13 @@ static void set_up(void)
   for (int i = 0; i < N_FAMILIES * N_CASES; i++) {
     const feature_case c = case_number(i / N_FAMILIES);
     if (feature_prepare(contexts[i % N_FAMILIES], &c) != FL4_OK) continue;
+  }
+#pragma omp parallel for schedule(dynamic) num_threads(16)
+  for (int i = 0; i < N_MIXES * (N_BATCHES + 1); i++) {
+    int ids[FEATURE_MOST_BATCH];
+    const feature_case mix = mix_number(i % N_MIXES, FL4_BATCH_INVARIANT);
+    const feature_case c = feature_batch(&mix, i / N_MIXES, FEATURE_MOST_BATCH, ids);
+    if (feature_prepare(contexts[0], &c) != FL4_OK) continue;
   }
 }
 
@@ -60,6 +83,31 @@ START_TEST(right)
 {
   const feature_case c = case_number(_i);
   check_all(&c);
+}
+END_TEST
+
+/* 200 random batches, by the library's own choice: the first sequence has the bits that it has alone. */
+START_TEST(the_same_in_each_batch)
+{
+  char why[512], text[256];
+  const feature_case c = mix_number(_i, FL4_BATCH_INVARIANT);
+  feature_describe(&c, text);
+  const bool same = feature_same_in_batches(contexts[0], &c, N_BATCHES, FEATURE_MOST_BATCH, why);
+  ck_assert_msg(same, "%s: %s", text, why);
+}
+END_TEST
+
+/* The test above would notice: without the flag blocks share keys as it suits the batch. */
+START_TEST(others_without_the_flag)
+{
+  bool differs = false;
+  for (int i = N_PROMPTS; i < N_MIXES && !differs; i++) {
+    char why[512];
+    const feature_case c = mix_number(i, 0);
+    differs = !feature_same_in_batches(contexts[0], &c, N_BATCHES, FEATURE_MOST_BATCH, why);
+    if (differs) ck_assert_ptr_nonnull(strstr(why, "other bits"));
+  }
+  ck_assert(differs);
 }
 END_TEST
 
@@ -128,6 +176,8 @@ static Suite *suite(void)
   tcase_add_unchecked_fixture(t, set_up, tear_down);
   tcase_add_loop_test(t, right, 0, N_CASES);
   tcase_add_loop_test(t, hidden_tiles, 0, N_HIDDEN);
+  tcase_add_loop_test(t, the_same_in_each_batch, 0, N_MIXES);
+  tcase_add_test(t, others_without_the_flag);
   suite_add_tcase(s, t);
   t = tcase_create("busy");
   tcase_set_timeout(t, 0);

@@ -360,6 +360,42 @@ START_TEST(host_dense)
 }
 END_TEST
 
+/* One bit of the first sequence that depends on who else is there. */
+static void bit_of_batch(const fl4_attention_args *a)
+{
+  bytes(a->o)[0] ^= a->B > 1;
+}
+static void lse_bit_of_batch(const fl4_attention_args *a)
+{
+  bytes(a->lse)[0] ^= a->B > 1;
+}
+static void bit_of_bound(const fl4_attention_args *a)
+{
+  bytes(a->o)[0] ^= a->Sk > 40;
+}
+
+START_TEST(noticed_in_batches)
+{
+  static const fault batch_faults[] = {
+      {"", CASE(.used_k = true, .lse = true), .words = ""},
+      {"", RAGGED, .words = ""},
+      {"", CASE(.used_k = true), .written = bit_of_batch, .words = "other bits"},
+      {"", CASE(.used_k = true), .written = bit_of_bound, .words = "other bits"},
+      {"", DENSE, .written = lse_bit_of_batch, .words = "other bits"},
+  };
+  const fault *f = &batch_faults[_i];
+  fl4_context_options options = FL4_CONTEXT_OPTIONS_INIT;
+  fl4_context *ctx;
+  char why[512];
+  options.device = "host";
+  ck_assert_fl4(fl4_context_create(&ctx, &options));
+  planted = f;
+  const bool same = feature_same_in_batches(ctx, &f->c, 3, 4, why);
+  ck_assert_msg(same == !f->written && strstr(why, f->words), "%d: %s", _i, why);
+  fl4_context_destroy(&ctx);
+}
+END_TEST
+
 START_TEST(too_many)
 {
   const feature_case c = SIZES(65, 9, .lse = true);
@@ -379,6 +415,7 @@ static Suite *suite(void)
   tcase_add_loop_test(t, random_right, 0, 60);
   tcase_add_loop_test(t, host, 0, FEATURE_SINGLES);
   tcase_add_loop_test(t, host_dense, 0, 8);
+  tcase_add_loop_test(t, noticed_in_batches, 0, 5);
   tcase_add_test(t, too_many);
   suite_add_tcase(s, t);
   return s;

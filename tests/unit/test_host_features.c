@@ -240,7 +240,7 @@ END_TEST
 /* A sequence alone, and first in batches of others. */
 START_TEST(bits_do_not_depend_on_the_batch)
 {
-  enum { MOST = 8 * 64 * 40 };
+  enum { MOST = 8 * 64 * (40 + 2) };
   static uint16_t alone[MOST], among[MOST];
   for (int i = 0; i < 200; i++) {
     char why[512], text[256];
@@ -258,6 +258,21 @@ START_TEST(bits_do_not_depend_on_the_batch)
     ck_assert_msg(memcmp(alone, among, sizeof alone) == 0, "%s: other bits among %d sequences", text, c.B);
     fl4_context_destroy(&one), fl4_context_destroy(&many);
   }
+}
+END_TEST
+
+/* And in batches of up to 18, of all lengths. */
+START_TEST(the_same_in_each_batch)
+{
+  fl4_context *ctx = open_host(NULL, NULL, 2);
+  for (int i = 0; i < 20; i++) {
+    char why[512], text[256];
+    feature_case c = feature_random(2000 + (uint64_t)i, i % 2 ? 40 : 64, i % 4 ? 40 : 8, i % 4 ? 200 : 500);
+    c.flags = FL4_BATCH_INVARIANT, c.lse = true;
+    feature_describe(&c, text);
+    ck_assert_msg(feature_same_in_batches(ctx, &c, 10, FEATURE_MOST_BATCH, why), "%s: %s", text, why);
+  }
+  fl4_context_destroy(&ctx);
 }
 END_TEST
 
@@ -377,6 +392,7 @@ static Suite *suite(void)
   tcase_set_timeout(t, 240);
   tcase_add_loop_test(t, bits_depend_on_the_row_alone, 0, N_ISAS);
   tcase_add_test(t, bits_do_not_depend_on_the_batch);
+  tcase_add_test(t, the_same_in_each_batch);
   suite_add_tcase(s, t);
 
   t = tcase_create("reads");
