@@ -148,11 +148,11 @@ class Rows(Bench):
 
     def test_options_arrive(self):
         found = self.json("--problem", A, "--mode", "eager", "--cold", "--copies", "2", "--seed", "9", "--precision",
-                          "40%", "--seconds", "0.5", "--samples", "25", "--warmup", "0.02", "--threshold", "2.5",
+                          "40%", "--seconds", "30", "--samples", "25", "--warmup", "0.02", "--threshold", "2.5",
                           "--inputs", "normal", "--variant", "host:bm=24")
         options, row = found["options"], found["results"][0]
         self.assertEqual(options, {"mode": "eager", "cold": True, "inputs": ["normal"], "copies": 2, "seed": 9,
-                                   "precision": 0.4, "max_seconds": 0.5, "warmup_seconds": 0.02, "min_samples": 25,
+                                   "precision": 0.4, "max_seconds": 30, "warmup_seconds": 0.02, "min_samples": 25,
                                    "max_samples": 25, "threshold": 0.025, "alpha": 0.05, "resamples": 2000})
         self.assertEqual((row["mode"], row["cold"], row["calls"]), ("eager", True, 1))
         self.assertTrue(row["variant"].startswith("host:bm=24,"))
