@@ -25,12 +25,9 @@
 #ifndef FL4_HINT
 #define FL4_HINT 0  // 1: keys and values are the first to leave the L2 cache
 #endif
-#ifndef FL4_AHEAD
-#define FL4_AHEAD 0  // 1: the next parts are on their way while some are put together
-#endif
 
 constexpr int WARPS = FL4_WARPS, STAGES = FL4_STAGES, KEYS = FL4_KEYS, ROWS = FL4_ROWS, THREADS = 32 * WARPS;
-constexpr bool SHARED_ROWS = FL4_SPLITS != 1, HINT = FL4_HINT, AHEAD = FL4_AHEAD;
+constexpr bool SHARED_ROWS = FL4_SPLITS != 1, HINT = FL4_HINT;
 
 // A step of all warps is a tile. Fragments: K16 blocks of 16 keys of a step, R8 blocks of 8 rows, D16 blocks of 16 columns.
 constexpr int TILE = WARPS * KEYS, K16 = KEYS / 16, R8 = ROWS / 8, DP = D, D16 = D / 16;

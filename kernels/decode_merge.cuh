@@ -52,9 +52,11 @@ FL4_DEV void load_parts(Part (&x)[N], const From &from, int first, int n, int ro
   }
 }
 
-// Parts as one, from none.
-template <int N> FL4_DEV void put_together(Part &all, const Part (&x)[N])
+// Those parts as one.
+template <int N, class From> FL4_DEV Part merge(const From &from, int first, int n, int row, int quarter)
 {
+  Part x[N], all = no_part();
+  load_parts(x, from, first, n, row, quarter);
 #pragma unroll
   for (int i = 0; i < N; i++) all.reference = max_f32(all.reference, x[i].reference);
   const float reference = finite_reference(all.reference);
@@ -65,12 +67,6 @@ template <int N> FL4_DEV void put_together(Part &all, const Part (&x)[N])
 #pragma unroll
     for (int e = 0; e < 4; e++) all.o[e] = fma_f32(x[i].o[e], factor, all.o[e]);
   }
-}
-template <int N, class From> FL4_DEV Part merge(const From &from, int first, int n, int row, int quarter)
-{
-  Part x[N], all = no_part();
-  load_parts(x, from, first, n, row, quarter);
-  put_together(all, x);
   return all;
 }
 
@@ -162,43 +158,9 @@ FL4_DEV Exchange exchange_of(const fl4_fwd_params &p, const Work &w)
           groups > 0 && w.splits > MOST_ALONE};
 }
 
-// Eight more: splits as one, groups one after the other.
-FL4_DEV void take(Part &all, const Part (&x)[MERGED_AT_A_TIME], bool groups)
-{
-  if (groups) {
-#pragma unroll
-    for (int i = 0; i < MERGED_AT_A_TIME; i++) add(all, x[i]);
-  } else {
-    Part one = no_part();
-    put_together(one, x);
-    add(all, one);
-  }
-}
-
-// What merge_unit() does, but the next eight are on their way while some are taken: memory is waited for half as often. Apart
-// from it, so that what it is compiled to stays as it was measured.
-FL4_DEV Part merge_ahead(const Work &w, const Exchange &x, int row, int quarter)
-{
-  const GlobalRows &from = x.two_levels ? x.groups : x.parts;
-  const int n = x.two_levels ? group_of(w, w.splits - 1) + 1 : w.splits;
-  Part all = no_part(), some[MERGED_AT_A_TIME], next[MERGED_AT_A_TIME];
-  int first = x.two_levels ? 0 : -w.before;
-  load_parts(some, from, first, n, row, quarter);
-#pragma unroll 1
-  for (; first < n; first += 2 * MERGED_AT_A_TIME) {
-    load_parts(next, from, first + MERGED_AT_A_TIME, n, row, quarter);
-    take(all, some, x.two_levels);
-    if (first + MERGED_AT_A_TIME >= n) break;
-    load_parts(some, from, first + 2 * MERGED_AT_A_TIME, n, row, quarter);
-    take(all, next, x.two_levels);
-  }
-  return all;
-}
-
 // Four columns of a row of the whole unit.
 FL4_DEV Part merge_unit(const Work &w, const Exchange &x, int row, int quarter)
 {
-  if (AHEAD) return merge_ahead(w, x, row, quarter);
   Part all = no_part();
   if (x.two_levels) {
     const int n = group_of(w, w.splits - 1) + 1;

@@ -7,7 +7,7 @@
 
 #include "families.h"
 
-enum { WARPS, STAGES, KEYS, ROWS, SPLITS, HINT, AHEAD, N_PARAMS };
+enum { WARPS, STAGES, KEYS, ROWS, SPLITS, HINT, N_PARAMS };
 
 enum { FEATURES = FL4__ALL_FEATURES & ~FL4__FEATURE_BIAS }; /* that the kernel knows */
 
@@ -23,7 +23,6 @@ static const fl4__param params[N_PARAMS] = {
                 {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256},
                 false},
     [HINT] = {"hint", "1: keys and values are the first to leave the L2 cache", 2, {0, 1}, true},
-    [AHEAD] = {"ahead", "1: the next parts are on their way while some are put together", 2, {0, 1}, true},
 };
 
 enum {
@@ -36,8 +35,7 @@ enum {
   MOST_UNITS = TICKETS,
   GROUP = 8, /* splits that are put together at a time, and those that one block puts together alone: the kernel's */
   MOST_ALONE = 24,
-  AHEAD_REGISTERS = 154, /* of a thread that has two groups of parts, at most: 128 to 154 where all else takes fewer */
-  SYSTEM_SMEM = 1024,    /* of each block's shared memory, on top of what it asks for */
+  SYSTEM_SMEM = 1024, /* of each block's shared memory, on top of what it asks for */
 };
 
 /*
@@ -87,8 +85,7 @@ static int registers_needed(const fl4__variant *v, const fl4__problem *p, const 
 {
   const int blocks = v->value[ROWS] / 8, D = (int)p->D, alibi = p->features & FL4__FEATURE_ALIBI ? 2 : 0;
   const int tight = device->sm == 80; /* where code for it needs one more than for the others */
-  const int walk = (D / 4 + v->value[KEYS] * 3 / 4 + alibi) * blocks + (blocks == 1 ? D / 8 : 0) + 79 + tight;
-  return v->value[AHEAD] && walk < AHEAD_REGISTERS ? AHEAD_REGISTERS : walk;
+  return (D / 4 + v->value[KEYS] * 3 / 4 + alibi) * blocks + (blocks == 1 ? D / 8 : 0) + 79 + tight;
 }
 
 /* Blocks that run at once. */
@@ -217,7 +214,6 @@ static void choose_rows(fl4__variant *v, const fl4__problem *p, const fl4_device
 static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   v->value[WARPS] = INVARIANT_WARPS, v->value[KEYS] = p->D <= 64 && !p->invariant ? 32 : INVARIANT_KEYS;
-  v->value[AHEAD] = 0;
   const int two_stages = 2 * MOST_WARPS * v->value[KEYS] * (int)p->D * 4, rows = params[ROWS].values[2] * (int)p->D * 2;
   if (!p->invariant && two_stages + rows <= device->smem_per_block) v->value[WARPS] = MOST_WARPS;
   choose_rows(v, p, device);
@@ -241,13 +237,6 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
   if (parts > 0) g->workspace_bytes = FL4_TICKET_BYTES + (size_t)(parts * v->value[ROWS] * (p->D * 4 + 32));
 }
 
-/* Where a block has all keys of its rows nothing comes from others. */
-static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
-{
-  (void)p, (void)device;
-  if (v->value[SPLITS] == 1) v->value[AHEAD] = 0;
-}
-
 const fl4__family fl4__family_decode_mma = {
     .name = "decode_mma",
     .device = FL4_DEVICE_CUDA,
@@ -258,6 +247,5 @@ const fl4__family fl4__family_decode_mma = {
     .refuse = refuse,
     .choose = choose,
     .geometry = geometry,
-    .canonical = canonical,
     .is_for = is_for,
 };

@@ -16,11 +16,10 @@ static int most_spills(const fl4__family *family)
   return device.smem_per_sm == 100 * 1024 ? 0 : 256;
 }
 
-/* A variant, with what it does not name as its family chooses it. */
-static void check_variant(const char *variant, const fl4__problem *p)
+static void check_default_of(const fl4__family *family, const fl4__problem *p)
 {
   fl4__variant forced, v;
-  ck_assert_fl4(fl4__variant_parse(variant, &forced));
+  ck_assert_fl4(fl4__variant_parse(family->name, &forced));
   ck_assert_fl4(fl4__select(&forced, p, &device, &v));
   fl4__geometry g;
   v.family->geometry(&v, p, &device, &g);
@@ -35,7 +34,7 @@ static void check_variant(const char *variant, const fl4__problem *p)
   fl4__cubin cubin = {0};
   ck_assert_fl4(compile(v.family->source, options, n, &cubin));
   fl4__variant_format(&v, name);
-  ck_assert_msg(cubin.resources.spill_bytes <= most_spills(v.family),
+  ck_assert_msg(cubin.resources.spill_bytes <= most_spills(family),
                 "%s D=%d mask=%d dtype=%d lse=%d on %s: %d bytes of spills, %d registers", name, (int)p->D, p->mask,
                 p->dtype, p->lse, device.isa, cubin.resources.spill_bytes, cubin.resources.registers);
   ck_assert_fl4(fl4__resources_check(name, &cubin.resources, fl4__launch_registers(&v)));
@@ -43,11 +42,6 @@ static void check_variant(const char *variant, const fl4__problem *p)
   ck_assert_int_le(cubin.resources.registers * g.threads, device.registers_per_sm);
   ck_assert_int_eq(cubin.resources.smem_static, 0);
   fl4__cubin_free(&cubin);
-}
-
-static void check_default_of(const fl4__family *family, const fl4__problem *p)
-{
-  check_variant(family->name, p);
 }
 
 static void check_default_lse(int64_t D, int mask, int dtype, int64_t B, int64_t S, bool aligned, bool lse)
@@ -162,8 +156,7 @@ START_TEST(listed_tiles)
 }
 END_TEST
 
-/* Queries so few that their family is one of its own: blocks of 8 to 32 rows, and what keys there are told in other ways; and
- * with parts ahead. */
+/* Queries so few that their family is one of its own: blocks of 8 to 32 rows, and what keys there are told in other ways. */
 START_TEST(few_queries)
 {
   enum {
@@ -183,9 +176,7 @@ START_TEST(few_queries)
     p.dtype = i % 2 ? FL4_DTYPE_BF16 : FL4_DTYPE_FP16, p.aligned = 1, p.lse = i % 2, p.features = cases[i].features;
     p.mask = cases[i].features & FL4__FEATURE_WINDOW || i == 0 ? FL4_MASK_NONE : FL4_MASK_CAUSAL;
     p.page_size = 16, p.total_q = p.total_k = 1 << 16;
-    if (!is_for(&fl4__family_decode_mma, &p)) continue;
-    check_default_of(&fl4__family_decode_mma, &p);
-    check_variant("decode_mma:ahead=1", &p);
+    if (is_for(&fl4__family_decode_mma, &p)) check_default_of(&fl4__family_decode_mma, &p);
   }
 }
 END_TEST

@@ -14,13 +14,7 @@ extern "C" {
 #include "oracle/check.h"
 }
 
-enum {
-  D = 32,
-  SLOTS = 6144 /* three splits of results that are the same in each batch */,
-  HEADS = 2,
-  MOST_BATCH = 8,
-  MOST_QUERIES = 8
-};
+enum { D = 32, SLOTS = 6144 /* three splits of results that are the same in each batch */, HEADS = 2, MOST_BATCH = 8, MOST_QUERIES = 8 };
 enum { KEY_ROWS = 9 * SLOTS, COLUMNS = SLOTS / 8 };
 
 using Lengths = std::vector<int32_t>;
@@ -50,8 +44,7 @@ struct Call {
   float *lse;
   int32_t *lengths, *table;
   std::vector<void *> all;
-  const char *variant = "decode_mma";
-  std::map<std::string, fl4_context *> contexts; /* of devices and variants: a new one compiles anew */
+  std::map<std::string, fl4_context *> contexts; /* of devices: a new one compiles anew */
 
   Call()
   {
@@ -72,7 +65,7 @@ struct Call {
   ~Call()
   {
     for (void *memory : all) emu::global_free(memory);
-    for (auto &[name, ctx] : contexts) fl4_context_destroy(&ctx);
+    for (auto &[device, ctx] : contexts) fl4_context_destroy(&ctx);
   }
 
   template <class T> T *allocate(size_t n)
@@ -141,8 +134,8 @@ struct Call {
   /* The output of the last query of a sequence, both heads. */
   Bits run(const char *device, int B, int Sq, int Sk, const Lengths &length, int b = 0)
   {
-    fl4_context *&ctx = contexts[std::string(device) + " " + variant];
-    if (!ctx) ctx = open_emu(device, variant);
+    fl4_context *&ctx = contexts[device];
+    if (!ctx) ctx = open_emu(device);
     shape(B, Sq, Sk, length);
     ck_assert_fl4(fl4_attention_forward(ctx, &args, nullptr));
     fl4_plan_info info = FL4_PLAN_INFO_INIT;
@@ -206,8 +199,6 @@ START_TEST(the_same_in_each_batch)
 }
 END_TEST
 
-static const char *const ahead = "decode_mma:ahead=1";
-
 /* More splits than are put together at a time, counted from a window that begins in another split for eight queries than for
  * one: 8 and 9 splits; 24, which one block puts together, and 25; 26 and 27. */
 START_TEST(the_same_with_a_window_of_many_splits)
@@ -222,8 +213,6 @@ START_TEST(the_same_with_a_window_of_many_splits)
   const Bits alone = call.run("emu", 1, 1, mine, {mine});
   schedule(1);
   ck_assert(alone == call.run("emu:2", 1, 8, KEY_ROWS, {mine}));
-  call.variant = ahead;
-  ck_assert(alone == call.run("emu:2", 1, 1, mine, {mine}));
 }
 END_TEST
 
@@ -264,42 +253,6 @@ START_TEST(the_same_without_groups)
 }
 END_TEST
 
-/* Parts are added in the same order, and loaded once, whether the next are on their way meanwhile or not: from one split to so
- * many that there are more than sixteen groups, and with a window that begins in a group. */
-START_TEST(the_same_ahead)
-{
-  static const struct {
-    int tiles, before, most; /* before: keys in front of a window */
-  } cases[] = {{1, 0, 64},    {8, 0, 64},       {9, 0, 12},       {16, 0, 16},      {17, 0, 24},       {24, 0, 24},
-               {25, 0, 24},   {25, 0, 64},      {64, 0, 64},      {128, 0, 128},    {129, 0, 256},     {200, 0, 256},
-               {256, 0, 256}, {20, 16 * 3, 24}, {24, 16 * 7, 64}, {64, 16 * 2, 64}, {129, 16 * 9, 256}};
-  const auto &x = cases[_i];
-  const int m = 16 * x.tiles + x.before;
-  Call call;
-  if (x.before) call.args.mask = FL4_MASK_WINDOW, call.args.window_left = 16 * x.tiles - 1, call.args.window_right = 0;
-  call.cancel(x.before, m);
-  Bits seen[2];
-  std::vector<float> sums[2];
-  emu::u64 loaded[2];
-  for (int i = 0; i < 2; i++) {
-    char text[96];
-    snprintf(text, sizeof text, "decode_mma:warps=1,stages=2,keys=16,rows=8,splits=%d,ahead=%d", x.most, i);
-    call.variant = text;
-    schedule((uint64_t)i);
-    emu::reset_counts();
-    seen[i] = call.run("emu", 1, 1, m, {m});
-    loaded[i] = parts_loaded();
-    sums[i].assign(call.lse, call.lse + HEADS);
-  }
-  ck_assert(seen[0] == seen[1]);
-  ck_assert(sums[0] == sums[1]);
-  const int share = (x.tiles + x.most - 1) / x.most, splits = (x.tiles + share - 1) / share;
-  const int groups = splits > 24 ? (x.before / 16 % 8 + splits + 7) / 8 : 0;
-  ck_assert_uint_eq(loaded[0], splits > 1 ? splits + groups : 0);
-  ck_assert_uint_eq(loaded[1], loaded[0]);
-}
-END_TEST
-
 enum { BATCHES = 200, MINE = 2200 /* keys, of two splits */ };
 
 /* A sequence at any place of a paged batch, among any others, most of them short. */
@@ -325,7 +278,6 @@ START_TEST(random_batches)
     std::copy(queries.begin(), queries.end(), call.q + place * MOST_QUERIES * HEADS * D);
     schedule((uint64_t)n);
     const char *device = devices[below(3)];
-    call.variant = n % 3 ? "decode_mma" : ahead;
     ck_assert_msg(alone == call.run(device, B, Sq, Sk, length, place), "other bits on %s: B %d, Sq %d, Sk %d, place %d",
                   device, B, Sq, Sk, place);
   }
@@ -458,7 +410,6 @@ static Suite *suite()
   tcase_add_loop_test(t, the_same_in_each_batch, 0, 2);
   tcase_add_loop_test(t, the_same_with_a_window_of_many_splits, 0, 3);
   tcase_add_test(tcase(s, "levels"), the_same_without_groups);
-  tcase_add_loop_test(tcase(s, "ahead"), the_same_ahead, 0, 17);
   tcase_add_test(tcase(s, "batches"), random_batches);
   t = tcase(s, "lengths");
   tcase_add_loop_test(t, lengths_beside_pages, 0, 12);

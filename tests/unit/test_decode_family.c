@@ -142,7 +142,6 @@ START_TEST(choices)
         ck_assert_fl4(fl4__select(&forced, &p, &devices[k % 3], &v));
         fl4__variant_format(&v, text);
         ck_assert_msg(v.family == family, "%s for D %d", text, D);
-        ck_assert_int_eq(fl4__variant_get(&v, "ahead"), 0);
         ck_assert_ptr_null(family->refuse(&v, &p, &devices[k % 3], why));
         ck_assert_fl4(fl4__variant_parse(text, &parsed));
         ck_assert_mem_eq(&v, &parsed, sizeof v);
@@ -219,24 +218,6 @@ START_TEST(blocks_fill_the_machine)
   ck_assert_int_eq(geometry_of("decode_mma", &p, &device).splits, 132);
   p = problem_of(5000, 1, 1, 1, 1 << 20, 16);
   ck_assert_int_eq(geometry_of("decode_mma", &p, &device).splits, 1);
-}
-END_TEST
-
-/* Parts that are on their way need registers, which may be more than all else does: then fewer blocks run at once. */
-START_TEST(parts_ahead)
-{
-  static const struct {
-    int D, splits, ahead; /* splits: without */
-  } cases[] = {{32, 33, 16}, {128, 16, 16}};
-  const fl4_device_info device = h200();
-  for (int i = 0; i < 2; i++) {
-    const fl4__problem p = problem_of(1, 32, 8, 1, 1 << 20, cases[i].D);
-    const fl4__geometry plain = geometry_of("decode_mma:warps=8,stages=1,keys=16,rows=8,ahead=0", &p, &device),
-                        ahead = geometry_of("decode_mma:warps=8,stages=1,keys=16,rows=8,ahead=1", &p, &device);
-    ck_assert_int_eq(plain.splits, cases[i].splits);
-    ck_assert_int_eq(ahead.splits, cases[i].ahead);
-    ck_assert_int_eq(plain.smem_bytes, ahead.smem_bytes);
-  }
 }
 END_TEST
 
@@ -323,7 +304,6 @@ static Suite *make_suite(void)
   tcase_add_test(c, geometry);
   tcase_add_test(c, groups_of_splits);
   tcase_add_test(c, blocks_fill_the_machine);
-  tcase_add_test(c, parts_ahead);
   tcase_add_test(c, windows);
   tcase_add_test(c, invariant);
   tcase_add_test(c, rows_of_a_block);

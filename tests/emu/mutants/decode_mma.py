@@ -10,13 +10,12 @@ SOFTMAX, MERGE = "decode_softmax.cuh", "decode_merge.cuh"
 SEQUENCE, SCORES = "fl4_sequence.cuh", "fl4_scores.cuh"
 
 
-def variant(warps=2, stages=2, keys=16, rows=8, splits=1, ahead=0):
-    return f"decode_mma:warps={warps},stages={stages},keys={keys},rows={rows},splits={splits},hint=0,ahead={ahead}"
+def variant(warps=2, stages=2, keys=16, rows=8, splits=1):
+    return f"decode_mma:warps={warps},stages={stages},keys={keys},rows={rows},splits={splits},hint=0"
 
 
 PLAIN, SPLIT, ALONE = variant(), variant(splits=3), variant(warps=1)
 MANY = variant(warps=1, splits=64)
-AHEAD, AHEAD_MANY = variant(warps=1, splits=24, ahead=1), variant(warps=1, splits=256, ahead=1)
 DEEP, TALL, WIDE = variant(stages=3), variant(rows=16), variant(keys=32)
 
 
@@ -38,8 +37,6 @@ PAGED, PAGED_LONG, LENS = "b2hq2hkv2sq1sk200d32:page=8", "hq2hkv1sq1sk700d32:pag
 RAGGED = "b5hq2hkv1sq5sk64d32:ragged:lse"
 GROUPS = "b2hq4hkv2sq1sk530d32:lse"  # with MANY 34 splits: four groups and a short one
 SHIFTED = "b2hq2hkv1sq1sk1040d32:window=1020,0:lse"  # 64 from the second one on: nine groups
-TWELVE, TWENTY = "hq2hkv1sq1sk190d32:lse", "hq2hkv1sq1sk320d32:lse"  # splits of AHEAD
-HUNDREDS = "hq2hkv1sq1sk2300d32:lse"  # of AHEAD_MANY 144: eighteen groups
 
 section("Rings of warps")
 mutant("decode-wait-loose", "a step is used while its copies are under way",
@@ -277,40 +274,6 @@ mutant("decode-group-reference", "a group is added as if it had the reference of
        run(GROUPS, MANY, "shrinking"))
 mutant("decode-group-sum-kept", "the sum of the groups before is not brought to the new reference",
        MERGE, "to.sum * kept);", "to.sum);", run(GROUPS, MANY, "growing"), run(GROUPS, MANY, "shrinking"))
-mutant("decode-ahead-dropped", "the parts that came while others were taken are left out",
-       MERGE, "    take(all, next, x.two_levels);\n", "", run(TWELVE, AHEAD))
-mutant("decode-ahead-twice", "those before are taken in their place",
-       MERGE, "take(all, next, x.two_levels);", "take(all, some, x.two_levels);", run(TWELVE, AHEAD))
-mutant("decode-ahead-only", "they are taken in the place of the first",
-       MERGE, "take(all, some, x.two_levels);", "take(all, next, x.two_levels);", run(TWELVE, AHEAD))
-mutant("decode-ahead-same", "the first ones are on their way twice",
-       MERGE, "load_parts(next, from, first + MERGED_AT_A_TIME, n, row", "load_parts(next, from, first, n, row", run(TWELVE, AHEAD))
-mutant("decode-ahead-third", "the second eight are on their way twice",
-       MERGE, "load_parts(some, from, first + 2 * MERGED_AT_A_TIME, n, row", "load_parts(some, from, first + MERGED_AT_A_TIME, n, row",
-       run(TWENTY, AHEAD))
-mutant("decode-ahead-overwritten", "the third eight come where the second are before those are taken",
-       MERGE, "load_parts(some, from, first + 2 *", "load_parts(next, from, first + 2 *", run(TWENTY, AHEAD))
-mutant("decode-ahead-one-more", "a part behind the last is taken",
-       MERGE, "load_parts(next, from, first + MERGED_AT_A_TIME, n, row", "load_parts(next, from, first + MERGED_AT_A_TIME, n + 1, row",
-       run(TWELVE, AHEAD))
-mutant("decode-ahead-stops", "no more than sixteen parts are taken",
-       MERGE, "first < n; first += 2 * MERGED_AT_A_TIME", "first < 1; first += 2 * MERGED_AT_A_TIME", run(TWENTY, AHEAD))
-mutant("decode-ahead-overlaps", "the second eight are taken as the next first ones, too",
-       MERGE, "first < n; first += 2 * MERGED_AT_A_TIME", "first < n; first += MERGED_AT_A_TIME", run(TWENTY, AHEAD))
-mutant("decode-ahead-ends-early", "eight parts are enough",
-       MERGE, "if (first + MERGED_AT_A_TIME >= n) break;", "if (first + 2 * MERGED_AT_A_TIME >= n) break;", run(TWELVE, AHEAD))
-mutant("decode-ahead-splits", "with groups the unit's parts are those of its first splits",
-       MERGE, "from = x.two_levels ? x.groups : x.parts;", "from = x.parts;", run(HUNDREDS, AHEAD_MANY))
-mutant("decode-ahead-all-groups", "there are as many groups as splits",
-       MERGE, "n = x.two_levels ? group_of(w, w.splits - 1) + 1 : w.splits;", "n = w.splits;", run(HUNDREDS, AHEAD_MANY))
-mutant("decode-ahead-last-group", "the last group's keys are left out",
-       MERGE, "group_of(w, w.splits - 1) + 1 : w.splits;", "group_of(w, w.splits - 1) : w.splits;", run(HUNDREDS, AHEAD_MANY))
-mutant("decode-ahead-groups-as-one", "groups are put together as one, like splits",
-       MERGE, "take(all, some, x.two_levels);", "take(all, some, false);", case("ahead"))
-mutant("decode-ahead-splits-singly", "splits are taken one after the other, like groups",
-       MERGE, "take(all, next, x.two_levels);", "take(all, next, true);", case("ahead"))
-mutant("decode-ahead-first-of-merge", "splits before a window's first one are not counted",
-       MERGE, "first = x.two_levels ? 0 : -w.before;", "first = 0;", case("ahead"))
 mutant("decode-sink-of-each-split", "each split counts the sink",
        MERGE, "const float state[4] = {x.reference, x.sum, 0.f, 0.f};\n  char *const at",
        "const Ending end = {x.reference, x.sum + (SINKS ? 1.f : 0.f), 1.f};\n  const float state[4] = {end.reference, end.sum, 0.f, 0.f};\n  char *const at",
