@@ -11,7 +11,7 @@
 
 #include "problem.h"
 
-enum { FL4__MAX_PARAMS = 12, FL4__MAX_VALUES = 16, FL4__VARIANT_TEXT = 128 };
+enum { FL4__MAX_PARAMS = 12, FL4__MAX_VALUES = 12, FL4__VARIANT_TEXT = 128 };
 
 /* A parameter that a forced variant does not name: the family chooses it for the problem. */
 enum { FL4__UNSET = -1 };

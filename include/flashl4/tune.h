@@ -238,7 +238,7 @@ typedef struct fl4_tune_space_info {
     char name[16];       /**< "bm" */
     char what[96];       /**< for people */
     int32_t n_values;    /**< in `values` */
-    int32_t values[16];  /**< in rising order */
+    int32_t values[12];  /**< in rising order */
   } parameters[16];      /**< n_parameters of them */
   struct {
     char reason[160];    /**< of the first combination that was refused for it; numbers differ in others */

@@ -19,8 +19,8 @@ static const fl4__param params[N_PARAMS] = {
     [ROWS] = {"rows", "query rows of a block", 3, {8, 16, 32}, false},
     [SPLITS] = {"splits",
                 "blocks that share the keys of a row at most; 0: as many as run at once",
-                14,
-                {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256},
+                12,
+                {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64},
                 false},
     [HINT] = {"hint", "1: keys and values are the first to leave the L2 cache", 2, {0, 1}, true},
 };

@@ -287,7 +287,7 @@ class TuneReport(Struct):
 class TuneParameter(ctypes.Structure):
     """An element of fl4_tune_space_info.parameters, like the next: without a name, and without a size, in C."""
 
-    _fields_ = [("name", c_char * 16), ("what", c_char * 96), ("n_values", c_int32), ("values", c_int32 * 16)]
+    _fields_ = [("name", c_char * 16), ("what", c_char * 96), ("n_values", c_int32), ("values", c_int32 * 12)]
 
 
 class TuneReason(ctypes.Structure):
