@@ -246,10 +246,6 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   finish_all(rows, t, t.row0 + lane_row, p);
 }
 
-#if FL4_OWN
-#include "wgmma_own.cuh"
-#endif
-
 FL4_KERNEL(fl4_fwd_wgmma, THREADS, 1)(FL4_PARAM fl4_fwd_tma_params p)
 {
   const Pipeline pipe = pipeline();
@@ -264,9 +260,6 @@ FL4_KERNEL(fl4_fwd_wgmma, THREADS, 1)(FL4_PARAM fl4_fwd_tma_params p)
     if (MENDS && thread_index() / 32 == PRODUCER * 4 + 1) mend(p.fwd, pipe);
   } else {
     take_registers<CONSUMER_REGISTERS>();
-#if FL4_OWN
-    if (OWN) return compute_own(p, pipe, group);
-#endif
     compute(p, pipe, group);
   }
 }

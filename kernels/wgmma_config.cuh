@@ -34,18 +34,11 @@
 #define FL4_PACK 1  // query heads of a key head whose rows lie side by side in a row tile
 #endif
 
-#ifndef FL4_OWN
-#define FL4_OWN 0  // 1: a group computes only the key tiles of which its rows see a key, where a block's groups see different ones
-#endif
-
 // Not in a debug build: groups that have given up waiting at different places would wait for each other's turns.
 constexpr bool PINGPONG = FL4_PINGPONG && FL4_GROUPS > 1 && !FL4_DEBUG;
 constexpr int GROUPS = FL4_GROUPS, BN = FL4_BN, STAGES = FL4_STAGES, QBUF = FL4_QBUF;
 enum { ONE_TILE, IN_TURN, BY_TICKET };
 constexpr int PACK = FL4_PACK, SPLITS = FL4_SPLITS, SCHED = SPLITS > 1 ? ONE_TILE : FL4_SCHED;
-
-// Without a mask each row sees all keys.
-constexpr bool OWN = FL4_OWN && GROUPS > 1 && (CAUSAL || WINDOW);
 
 // A group of threads more than those that compute is the producer, which copies. Registers are dealt out anew at
 // the start: it needs few, but more where it looks up pages or lists of tiles.
@@ -88,7 +81,6 @@ static_assert(FL4_SCHED >= 0 && FL4_SCHED <= 2, "FL4_SCHED: 0 to 2");
 static_assert(PACK >= 1 && GROUP_ROWS % PACK == 0, "FL4_PACK: power of two up to 64");
 static_assert(PACK == 1 || !(ALIBI || BIAS || RAGGED_Q), "FL4_PACK: rows of several heads have neither slopes, biases nor ragged queries");
 static_assert(SPLITS >= 1 && SPLITS <= 64, "FL4_SPLITS: 1 to 64");
-static_assert(!OWN || !BIAS, "FL4_OWN: biases are for all groups");
 static_assert(FL4_ALIGNED, "FL4_ALIGNED: the copy engine takes rows that start at multiples of 16 bytes");
 #ifdef FL4_EXPECT_SMEM  // the tests': what the host computes for the same variant
 static_assert(SMEM_BYTES == FL4_EXPECT_SMEM, "FL4_EXPECT_SMEM: the host's size of the shared memory is another");

@@ -5,7 +5,7 @@
  */
 #include "families.h"
 
-enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, SPLITS, PACK, OWN, N_PARAMS };
+enum { GROUPS, BN, STAGES, QBUF, PINGPONG, SCHED, SPLITS, PACK, N_PARAMS };
 enum { ONE_TILE, IN_TURN, BY_TICKET }; /* values of SCHED */
 
 enum { FEATURES = FL4__ALL_FEATURES }; /* that the kernel knows */
@@ -27,7 +27,6 @@ static const fl4__param params[N_PARAMS] = {
               7,
               {1, 2, 4, 8, 16, 32, 64},
               false},
-    [OWN] = {"own", "1: a group computes only key tiles that its rows see a key of", 2, {0, 1}, true},
 };
 
 enum {
@@ -66,14 +65,14 @@ static int smem_bytes(const fl4__variant *v, const fl4__problem *p)
 
 /*
  * Of a thread that computes: scores, weights, output, and a rest; more of that for a mask, or where the log-sum-exp of
- * bf16 has a sum of its own, and still more where a group goes by its own key tiles. Fitted to 741 points compiled for sm_90a: of those that fit none has a spill, of the others all
+ * bf16 has a sum of its own. Fitted to 741 points compiled for sm_90a: of those that fit none has a spill, of the others all
  * but three have, and nearly all of them are serialised by the assembler (C7512).
  */
 static int registers_needed(const fl4__variant *v, const fl4__problem *p)
 {
   const bool exact_sum = p->lse && p->dtype == FL4_DTYPE_BF16;
   const int rest = p->mask == FL4_MASK_CAUSAL || exact_sum || p->features ? 32 : 28;
-  return v->value[BN] / 2 + v->value[BN] / 4 + (int)p->D / 2 + rest + 16 * v->value[OWN];
+  return v->value[BN] / 2 + v->value[BN] / 4 + (int)p->D / 2 + rest;
 }
 
 static bool ragged(const fl4__problem *p)
@@ -129,9 +128,6 @@ static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl
   if (pack > 1 && p->features & UNPACKABLE)
     return fl4__because(why, "pack=%d: %s goes by rows of one head", pack,
                         fl4__feature_beyond(p->features, ~UNPACKABLE));
-  if (v->value[OWN] && !(p->mask == FL4_MASK_CAUSAL || p->features & FL4__FEATURE_WINDOW))
-    return "own=1: without a mask all rows see the same keys";
-  if (v->value[OWN] && p->features & FL4__FEATURE_BIAS) return "own=1: a bias is copied for all groups of a block";
   if (p->Sq > INT32_MAX / 2 / pack) return fl4__because(why, "pack=%d: more than 2^30 rows of heads", pack);
   const int smem = smem_bytes(v, p), need = registers_needed(v, p);
   const int lent = (p->features & FL4__FEATURE_PAGED ? 8 : 0) + (p->skips ? 8 : 0);
@@ -293,7 +289,7 @@ static void choose(fl4__variant *v, const fl4__problem *p, const fl4_device_info
       11 * rounds(p, 2, pack, device) < 10 * rounds(p, c->values[GROUPS], pack, device))
     for (c = halved; !holds(c, p);) c++;
   for (int i = 0; i < SCHED; i++) v->value[i] = c->values[i];
-  v->value[PACK] = pack, v->value[OWN] = 0;
+  v->value[PACK] = pack;
   /* Row tiles are as long as each other without a mask; with one, whoever is done takes the next. */
   v->value[SCHED] = p->mask == FL4_MASK_CAUSAL || p->features & UNEQUAL ? BY_TICKET : IN_TURN;
   if (tiles(v, p) <= device->multiprocessors) v->value[SCHED] = ONE_TILE, v->value[QBUF] = 1;
@@ -337,13 +333,13 @@ static void geometry(const fl4__variant *v, const fl4__problem *p, const fl4_dev
 /*
  * - A block with one row tile has one query tile and takes no second one, however tiles are dealt out.
  *   Its ring is never refilled if it holds all key tiles: the smallest such ring is any of them.
- * - One group has nobody to take turns with, or to see other keys than.
+ * - One group has nobody to take turns with.
  * - Blocks that share keys have one row tile.
  * None of these needs more than what it stands for.
  */
 static void canonical(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
-  if (v->value[GROUPS] == 1) v->value[PINGPONG] = v->value[OWN] = 0;
+  if (v->value[GROUPS] == 1) v->value[PINGPONG] = 0;
   if (tiles(v, p) <= device->multiprocessors || v->value[SPLITS] > 1) v->value[SCHED] = ONE_TILE;
   if (v->value[SCHED] != ONE_TILE) return;
   v->value[QBUF] = 1;

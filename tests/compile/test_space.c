@@ -161,7 +161,6 @@ static const struct {
     {"registers a thread, may have 255", "decode_mma:warps=1,stages=1,keys=16,rows=32", 256, 90, 0, FL4_DTYPE_FP16, 1,
      4},
     {"pack=2 does not divide the 1 query heads of a key head", "fwd_wgmma:pack=2", 64, 90, 0, FL4_DTYPE_FP16, 1, 64},
-    {"own=1: without a mask all rows see the same keys", "fwd_wgmma:own=1", 64, 90, 0, FL4_DTYPE_FP16, 1, 64},
     {"splits=2 for more than 4096 warps with rows", "fwd_wgmma:groups=1,splits=2,pack=1", 64, 90, 0, FL4_DTYPE_FP16, 1,
      1 << 17},
     {"more than 2^31 blocks", WGMMA(1, 64, 2, 1, 1), 64, 90, 0, FL4_DTYPE_FP16, 1 << 20, 1 << 20},

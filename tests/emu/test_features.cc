@@ -88,37 +88,6 @@ START_TEST(wgmma_packed)
 }
 END_TEST
 
-/* Groups that go by their own key tiles: row tiles whose groups see 0 to all of the block's, on the left and on the right. */
-enum { N_OWN = 40 };
-
-START_TEST(wgmma_own)
-{
-  static const char *const variants[] = {
-      "groups=2,bn=48,stages=2,qbuf=1,pingpong=1,sched=2", "groups=3,bn=48,stages=2,qbuf=2,pingpong=1,sched=1",
-      "groups=4,bn=48,stages=3,qbuf=1,pingpong=0,sched=2", "groups=2,bn=48,stages=2,qbuf=1,pingpong=1,sched=0,splits=3",
-      "groups=3,bn=64,stages=2,qbuf=1,pingpong=1,sched=2"};
-  feature_case c = {};
-  c.dtype = _i % 2 ? FL4_DTYPE_FP16 : FL4_DTYPE_BF16;
-  c.B = 2, c.Hq = 4, c.Hkv = 2, c.Sq = 30 + 17 * _i, c.Sk = 500 - 11 * _i, c.D = 16, c.seed = (uint64_t)_i, c.lse = _i % 3;
-  c.spread = _i % 5 == 2 ? 6 : 1;
-  c.mask = FL4_MASK_WINDOW, c.left = 10 + 4 * _i, c.right = _i % 4 ? 5 * (_i % 4) : 0;
-  switch (_i % 8) {
-  case 0:
-  case 1: c.mask = FL4_MASK_CAUSAL; break;
-  case 2: c.ragged_q = c.ragged_k = true, c.B = 5; break;
-  case 3: c.mask = FL4_MASK_CAUSAL, c.used_k = c.edges = true, c.page_size = 16; break;
-  case 4: c.left = 0, c.right = 0; break;
-  case 5: c.sinks = true, c.softcap = 4; break;
-  case 6: c.mask = FL4_MASK_CAUSAL, c.ragged_q = c.ragged_k = c.edges = true, c.B = 5; break;
-  case 7: c.left = -1, c.right = 3; break;
-  }
-  if (c.mask == FL4_MASK_CAUSAL) c.left = c.right = 0;
-  char variant[160];
-  snprintf(variant, sizeof variant, "fwd_wgmma:%s,pack=%d,own=1", variants[_i % 5], !c.ragged_q && _i % 3 == 1 ? 2 : 1);
-  run("emu:1", variant, c);
-}
-END_TEST
-
 static Suite *suite()
 {
   emu::add_device();
@@ -129,10 +98,6 @@ static Suite *suite()
   tcase_add_loop_test(t, wgmma_random, 0, N_RANDOM);
   tcase_add_loop_test(t, wgmma_biases, 0, N_BIASES);
   tcase_add_loop_test(t, wgmma_packed, 0, N_PACKED);
-  suite_add_tcase(s, t);
-  t = tcase_create("own");
-  tcase_set_timeout(t, 120);
-  tcase_add_loop_test(t, wgmma_own, 0, N_OWN);
   suite_add_tcase(s, t);
   return s;
 }

@@ -106,8 +106,7 @@ sanitizers_fwd_wgmma() {
     --variant fwd_wgmma:groups=3,bn=64,stages=2,qbuf=1,pingpong=1,sched=0 hq2sq200sk300d64:causal \
     --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=1 hq300sq70sk150d64 \
     --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=1,sched=2 hq300hkv100sq70sk150d64:causal:lse \
-    --variant fwd_wgmma:groups=3,bn=48,stages=2,qbuf=1,pingpong=1,sched=2,own=1 hq2sq400sk300d64:causal:lse \
-    --variant fwd_wgmma:groups=2,bn=64,stages=2,qbuf=2,pingpong=0,sched=1,own=1 hq2sq400d64:window=80,20 \
+    --variant fwd_wgmma hq2sq400d64:window=80,20 \
     --variant fwd_wgmma hq2sq128sk4096d64 hq8hkv2sq16sk2048d64:bf16:lse # keys shared by blocks, row tiles by heads
 }
 

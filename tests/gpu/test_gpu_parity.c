@@ -237,8 +237,6 @@ static const char *const variants[] = {
     "fwd_wgmma:groups=4,bn=48,stages=2,qbuf=2,pingpong=1,sched=2,splits=1,pack=1",
     "fwd_wgmma:groups=4,bn=64,stages=4,qbuf=1,pingpong=0,sched=1,splits=1,pack=1",
     "fwd_wgmma:groups=4,bn=64,stages=3,qbuf=2,pingpong=1,sched=0,splits=1,pack=1",
-    "fwd_wgmma:groups=2,bn=64,stages=2,qbuf=1,pingpong=1,sched=2,splits=1,pack=1,own=1",
-    "fwd_wgmma:groups=3,bn=64,stages=2,qbuf=2,pingpong=0,sched=1,splits=1,pack=1,own=1",
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants };
 

@@ -311,31 +311,6 @@ START_TEST(packs_of_fwd_wgmma)
 }
 END_TEST
 
-/* Groups that go by their own key tiles: where there is a mask, and no bias. Nobody chooses that by itself. */
-START_TEST(own_tiles)
-{
-  const fl4_device_info device = h200();
-  fl4__variant forced, v;
-  ck_assert_fl4(fl4__variant_parse("fwd_wgmma:groups=2,bn=64,own=1", &forced));
-  fl4__problem p = problem_of("hq8sq2048d64");
-  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED,
-                      "own=1: without a mask all rows see the same keys");
-  p = problem_of("hq8sq2048d64:causal");
-  ck_assert_fl4(fl4__select(&forced, &p, &device, &v));
-  ck_assert_int_eq(fl4__variant_get(&v, "own"), 1);
-  ck_assert_fl4(fl4__select(NULL, &p, &device, &v));
-  ck_assert_int_eq(fl4__variant_get(&v, "own"), 0);
-  p.features = FL4__FEATURE_BIAS;
-  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED,
-                      "own=1: a bias is copied for all groups of a block");
-  p.features = FL4__FEATURE_WINDOW, p.mask = FL4_MASK_NONE, p.window_left = 100;
-  ck_assert_fl4(fl4__select(&forced, &p, &device, &v));
-  p.D = 128;
-  ck_assert_fl4(fl4__variant_parse("fwd_wgmma:groups=3,bn=80,own=1", &forced));
-  ck_assert_fl4_fails(fl4__select(&forced, &p, &device, &v), FL4_UNSUPPORTED, "registers a thread, may have 160");
-}
-END_TEST
-
 START_TEST(packs_refused)
 {
   const fl4_device_info device = h200();
@@ -417,7 +392,6 @@ static Suite *make_suite(void)
   tcase_add_test(c, geometry_of_fwd_wgmma);
   tcase_add_test(c, packs_of_fwd_wgmma);
   tcase_add_test(c, packs_refused);
-  tcase_add_test(c, own_tiles);
   tcase_add_test(c, even_rounds_of_fwd_wgmma);
   tcase_add_test(c, splits_of_fwd_wgmma);
   tcase_add_loop_test(c, too_many_for_splits, 0, 2);

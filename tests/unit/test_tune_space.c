@@ -202,9 +202,7 @@ END_TEST
 
 #define WGMMA(groups, stages, qbuf, pingpong, sched)                                                                   \
   "fwd_wgmma:bn=64,groups=" #groups ",stages=" #stages ",qbuf=" #qbuf ",pingpong=" #pingpong ",sched=" #sched          \
-  ",splits=1,pack=1,own=0"
-#define OWN(groups, pingpong)                                                                                          \
-  "fwd_wgmma:bn=64,groups=" #groups ",stages=2,qbuf=1,pingpong=" #pingpong ",sched=1,splits=1,pack=1,own=1"
+  ",splits=1,pack=1"
 START_TEST(disguises_of_fwd_wgmma)
 {
   static const disguise cases[] = {
@@ -225,9 +223,6 @@ START_TEST(disguises_of_fwd_wgmma)
       {"hq8sq64sk129d64", WGMMA(1, 3, 1, 0, 0), WGMMA(1, 4, 1, 0, 0), true},
       {"hq8sq64sk257d64", WGMMA(1, 3, 1, 0, 0), WGMMA(1, 4, 1, 0, 0), false},
       {"hq133sq128sk64d64", WGMMA(2, 2, 1, 1, 1), WGMMA(2, 3, 1, 1, 1), false},
-      /* one group sees what its block sees */
-      {"hq133sq64d64:causal", WGMMA(1, 2, 1, 0, 1), OWN(1, 0), true},
-      {"hq133sq128d64:causal", WGMMA(2, 2, 1, 1, 1), OWN(2, 1), false},
   };
   const fl4_device_info device = h200();
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_disguise(&cases[i], &device);
