@@ -31,12 +31,14 @@ struct Work {
 #endif
 };
 
-// The first key of a tile, numbered from the right, of `from` a Work or a Ring. No function and no member for nothing: with those
+// The first key of a tile, numbered from the right, of `from` a Work or a Ring, and whether a mask may hide some of it. No function and no member for nothing: with those
 // the compiler puts instructions in another order, and what was measured would be other kernels.
 #if FL4_SKIP
-#define FIRST_KEY(from, tile) (listed_tile(from.list, from.tiles - 1 - (tile)) * BN)
+#define FIRST_KEY(from, tile) (tile_of(listed_entry(from.list, from.tiles - 1 - (tile))) * BN)
+#define MAY_HIDE(from, tile) hides(listed_entry(from.list, from.tiles - 1 - (tile)))
 #else
 #define FIRST_KEY(from, tile) ((from.tiles - 1 - (tile)) * BN)
+#define MAY_HIDE(from, tile) true
 #endif
 
 FL4_DEV int queries(const fl4_fwd_params &p, const Work &w) { return RAGGED_Q ? w.s.queries : p.Sq; }

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is done to a score beyond scale · q·k: softcap, ALiBi, bias, in this order; and the sink at the end of a row. These
-// scores are natural logarithms, so that a bias is added as it is; those that have only a scale are as the product left them.
+// scores are natural logarithms, so that a bias is added as it is; those that have only a scale, or a mask, are as the product
+// left them.
 #ifndef FL4_SCORES_CUH
 #define FL4_SCORES_CUH
 
 #include "fl4_sequence.cuh"
 
-constexpr bool SCORED = SOFTCAP || ALIBI || BIAS;
+constexpr bool MASKED = BIAS == 4, NATURAL = SOFTCAP || ALIBI || (BIAS && !MASKED), SCORED = NATURAL || MASKED;
 constexpr float LOG2_E = 1.4426950408889634f, LN_2 = 0.6931471805599453f;
 
 FL4_DEV float load_float(const void *address) { return float_from_bits(load_global_32(address)); }
 // What makes a score a power of two.
-FL4_DEV float score_scale(const fl4_fwd_params &p) { return SCORED ? LOG2_E : p.scale_log2; }
+FL4_DEV float score_scale(const fl4_fwd_params &p) { return NATURAL ? LOG2_E : p.scale_log2; }
 
 // By 1 - 2 / (1 + e^2x), which is good to some 1e-7, where tanh.approx is to 1e-3.
 FL4_DEV float tanh_by_exp2(float x)
@@ -44,10 +45,11 @@ FL4_DEV RowScores row_scores(const fl4_fwd_params &p, float slope, int b, int h,
   return r;
 }
 
-// A bias as it lies in memory: what is added to the score.
+// A bias as it lies in memory: what is added to the score. (To select the score by the byte would be an instruction less, but
+// takes registers that there are not.)
 FL4_DEV float bias_value(u32 bits)
 {
-  if (BIAS == 4) return bits ? 0.f : MINUS_INFINITY;
+  if (MASKED) return bits ? 0.f : MINUS_INFINITY;
   if (BIAS == 3) return float_from_bits(bits);
   return BIAS == 2 ? float_from_bits(bits << 16) : half_to_float((u16)bits);
 }
@@ -61,6 +63,7 @@ FL4_DEV float bias_of(const fl4_fwd_params &p, const RowScores &r, int key)
 // The score of key `first` + `step` without its bias, from q·k. With a softcap the parameter is the scale divided by it.
 FL4_DEV float scored(const fl4_fwd_params &p, const RowScores &r, float s, int step)
 {
+  if (!NATURAL) return s;
   s = SOFTCAP ? p.softcap_log2 * LN_2 * tanh_by_exp2(s * p.scale_log2) : s * (p.scale_log2 * LN_2);
   const float distance = r.distance - (float)step;
   return ALIBI ? s - r.slope * (distance < 0.f ? -distance : distance) : s;

@@ -250,7 +250,7 @@ FL4_DEV int first_key(const Work &w, int tile)
 
 // A tile of which the warp's rows do not see all: slice by slice, as far as they see.
 FL4_DEV void take_masked(Rows &rows, const Query &q, const Lane &lane_at, const Slots &at, const fl4_fwd_params &p,
-                         const Work &w, int row0, int key0)
+                         const Work &w, int row0, int key0, bool biases)
 {
   int seen = CAUSAL ? min_i32(keys(p, w), row0 + WARP_ROWS + w.shift) : keys(p, w), hidden = 0;
   if (WINDOW) {
@@ -264,7 +264,7 @@ FL4_DEV void take_masked(Rows &rows, const Query &q, const Lane &lane_at, const 
     Weights weights;
     SliceSums sums;
     multiply_query_keys(s, q, k_slot(lane_at.k, at.k) + slice * SLICE * ROW_BYTES);
-    transform_scores(s, p, w, row0, key0 + slice * SLICE);
+    transform_scores(s, p, w, row0, key0 + slice * SLICE, biases);
     mask_scores(s, p, w, row0, key0 + slice * SLICE);
     const Values values = begin_values(v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES);
     renew(rows, weights, sums, s, score_scale(p), p);
@@ -276,13 +276,13 @@ FL4_DEV void take_masked(Rows &rows, const Query &q, const Lane &lane_at, const 
 // Scores and weights of a slice that all rows see. `rising`: scores were seen to rise so fast that it is not worth trying
 // the references as they stand; so it is at the start, where there are none. Returns the values, which are begun between.
 FL4_DEV Values weigh_slice(Rows &rows, Weights &weights, SliceSums &sums, bool &rising, const Query &q, u32 keys,
-                           u32 values_at, const fl4_fwd_params &p, const Work &w, int row0, int key0)
+                           u32 values_at, const fl4_fwd_params &p, const Work &w, int row0, int key0, bool biases)
 {
   Values values;
   if (KEEP_SCORES || !rising) {
     Scores s;
     multiply_query_keys(s, q, keys);
-    transform_scores(s, p, w, row0, key0);
+    transform_scores(s, p, w, row0, key0, biases);
     values = begin_values(values_at);
     if (!rising) {
       weigh(weights, sums, s, rows, score_scale(p), 0, WEIGHT_PAIRS);
@@ -295,14 +295,14 @@ FL4_DEV Values weigh_slice(Rows &rows, Weights &weights, SliceSums &sums, bool &
   if (!KEEP_SCORES && rising) {
     Scores s;
     multiply_query_keys(s, q, keys);
-    transform_scores(s, p, w, row0, key0);
+    transform_scores(s, p, w, row0, key0, biases);
     rising = renew(rows, weights, sums, s, score_scale(p), p) || ALWAYS_EXACT;
   }
   return values;
 }
 
 FL4_DEV void take_open(Rows &rows, bool &rising, const Query &q, const Lane &lane_at, const Slots &at,
-                       const fl4_fwd_params &p, const Work &w, int row0, int key0)
+                       const fl4_fwd_params &p, const Work &w, int row0, int key0, bool biases)
 {
 #pragma unroll 1
   for (int slice = 0; slice < SLICES; slice++) {
@@ -310,7 +310,7 @@ FL4_DEV void take_open(Rows &rows, bool &rising, const Query &q, const Lane &lan
     SliceSums sums;
     const Values values =
         weigh_slice(rows, weights, sums, rising, q, k_slot(lane_at.k, at.k) + slice * SLICE * ROW_BYTES,
-                    v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p, w, row0, key0 + slice * SLICE);
+                    v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES, p, w, row0, key0 + slice * SLICE, biases);
     add_sums(rows, sums);
     multiply_weights_values(rows, weights, values, p);
   }
@@ -319,7 +319,8 @@ FL4_DEV void take_open(Rows &rows, bool &rising, const Query &q, const Lane &lan
 // The same with weaving: the scores of the first slice are there, and those of the next tile's first are left. After
 // the last tile these are of no use; then they are computed from keys that are there.
 FL4_DEV void take_open_weaving(Rows &rows, Scores (&s)[2], const Query &q, const Lane &lane_at, const Slots &at,
-                               bool last, const fl4_fwd_params &p, const Work &w, int row0, int key0, int next_key0)
+                               bool last, const fl4_fwd_params &p, const Work &w, int row0, int key0, int next_key0,
+                               bool biases, bool next_biases)
 {
   const u32 tile = k_slot(lane_at.k, at.k), next_tile = k_slot(lane_at.k, last ? at.k : at.k_next);
 #pragma unroll
@@ -330,7 +331,8 @@ FL4_DEV void take_open_weaving(Rows &rows, Scores (&s)[2], const Query &q, const
     multiply_query_keys_and_weigh(s[(slice + 1) % 2], q, slice + 1 < SLICES ? keys + SLICE * ROW_BYTES : next_tile,
                                   weights, sums, s[slice % 2], rows, score_scale(p));
     if (slice + 1 < SLICES || !last)
-      transform_scores(s[(slice + 1) % 2], p, w, row0, slice + 1 < SLICES ? key0 + (slice + 1) * SLICE : next_key0);
+      transform_scores(s[(slice + 1) % 2], p, w, row0, slice + 1 < SLICES ? key0 + (slice + 1) * SLICE : next_key0,
+                       slice + 1 < SLICES ? biases : next_biases);
     const Values values = begin_values(v_slot(lane_at.v, at.v) + slice * SLICE * ROW_BYTES);
     if (beyond_limit(weights, rows)) renew(rows, weights, sums, s[slice % 2], score_scale(p), p);
     add_sums(rows, sums);
@@ -404,7 +406,7 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
 #pragma unroll 1
     for (; tile < min_i32(w.exact, w.end); tile++) {
       begin_tile(ring, p, tile, at);
-      take_masked(rows, q, lane_at, at, p, w, first_row(w), first_key(w, tile));
+      take_masked(rows, q, lane_at, at, p, w, first_row(w), first_key(w, tile), MAY_HIDE(w, tile));
       end_tile(at);
     }
     const int open_end = WINDOW ? min_i32(w.tail, w.end) : w.end;
@@ -413,18 +415,20 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
 #pragma unroll 1
       for (; tile < open_end; tile++) {
         begin_tile(ring, p, tile, at);
-        take_open(rows, rising, q, lane_at, at, p, w, first_row(w), first_key(w, tile));
+        take_open(rows, rising, q, lane_at, at, p, w, first_row(w), first_key(w, tile), MAY_HIDE(w, tile));
         end_tile(at);
       }
     } else if (tile < open_end) {
       Scores s[2];
       begin_tile(ring, p, tile, at);
       multiply_query_keys(s[0], q, k_slot(lane_at.k, at.k));
-      transform_scores(s[0], p, w, first_row(w), first_key(w, tile));
+      transform_scores(s[0], p, w, first_row(w), first_key(w, tile), MAY_HIDE(w, tile));
       while (true) {
         const bool last = tile + 1 == open_end;
-        const int key0 = first_key(w, tile), next_key0 = SKIP ? first_key(w, last ? tile : tile + 1) : key0 - BN;
-        take_open_weaving(rows, s, q, lane_at, at, last, p, w, first_row(w), key0, next_key0);
+        const int key0 = first_key(w, tile), next = last ? tile : tile + 1,
+                  next_key0 = SKIP ? first_key(w, next) : key0 - BN;
+        take_open_weaving(rows, s, q, lane_at, at, last, p, w, first_row(w), key0, next_key0, MAY_HIDE(w, tile),
+                          MAY_HIDE(w, next));
         end_tile(at);
         if (++tile == open_end) break;
         begin_tile(ring, p, tile, at);
@@ -434,7 +438,7 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
 #pragma unroll 1
       for (; tile < w.end; tile++) {
         begin_tile(ring, p, tile, at);
-        take_masked(rows, q, lane_at, at, p, w, first_row(w), first_key(w, tile));
+        take_masked(rows, q, lane_at, at, p, w, first_row(w), first_key(w, tile), MAY_HIDE(w, tile));
         end_tile(at);
       }
     }

@@ -71,10 +71,12 @@ FL4_DEV void load_rows(const fl4_fwd_params &p, u32 to, u32 barrier, const fl4_t
   }
 }
 
-FL4_DEV void load_keys(const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, int key0)
+FL4_DEV void load_keys(const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, int key0,
+                       int entry)
 {
   invariant(p.fwd, key0 >= 0 && (LENGTHS || key0 < p.fwd.Sk), FL4_INVARIANT_IN_RANGE, key0, p.fwd.Sk);
   if (!wait_for(p.fwd, pipe.k_empty, at.slot, at.phase + 1)) return; // another arrival would be one too many
+  if constexpr (SKIP) store_shared_32(pipe.entries + 4 * at.slot, entry);
   load_rows(p.fwd, pipe.k + at.slot * TILE_BYTES, pipe.k_full + 8 * at.slot, &p.k, t, key0);
   advance<STAGES>(at);
 }
@@ -100,30 +102,35 @@ FL4_DEV void produce(const fl4_fwd_tma_params &p, const Pipeline &pipe)
   Place k = {0, 0}, v = {0, 0}, bias = {0, 0};
   RowTile before = {};
   int number = first_number(), mended = 0;
+  int here = 0; // if SKIP: the entry of the tile whose values come next
   if (!TELLS_FIRST && number >= row_tiles(p.fwd)) return;
   RowTile t = TELLS_FIRST ? row_tile_from(p.fwd, number) : row_tile(p.fwd, number);
   if (TELLS_FIRST) tell_tile(p.fwd, pipe, t, 0);
   for (int n = 0; t.key_tiles > 0 && !is_empty(t); n++) {
     const int last = t.key_tiles - 1;
+    const int rest = here; // the one whose values are still to come
+    if constexpr (SKIP) here = look_up(p.fwd, t, last);
     if (QBUF > 1) load_queries(p, pipe, t, n);
-    load_keys(p, pipe, k, t, KEY_TILE(p.fwd, t, last) * BN);
-    if (n > 0) load_values(p, pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN, mended);
+    load_keys(p, pipe, k, t, KEY_TILE(here, last) * BN, here);
+    if (n > 0) load_values(p, pipe, v, before, KEY_TILE(rest, first_tile(before)) * BN, mended);
     if (QBUF == 1) load_queries(p, pipe, t, n);
-    load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, last) * BN);
+    if (!SKIP || hides(here)) load_biases(p, pipe, bias, t, KEY_TILE(here, last) * BN);
     for (int tile = last;; tile--) {
       // Late, so that who has a long row tile does not take another before its time.
       if (tile == min_i32(last, first_tile(t) + 1)) number = draw_tile(p.fwd, number);
       if (tile == first_tile(t)) break;
-      load_keys(p, pipe, k, t, KEY_TILE(p.fwd, t, tile - 1) * BN);
-      load_values(p, pipe, v, t, KEY_TILE(p.fwd, t, tile) * BN, mended);
-      load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, tile - 1) * BN);
+      const int next = SKIP ? look_up(p.fwd, t, tile - 1) : 0;
+      load_keys(p, pipe, k, t, KEY_TILE(next, tile - 1) * BN, next);
+      load_values(p, pipe, v, t, KEY_TILE(here, tile) * BN, mended);
+      if (!SKIP || hides(next)) load_biases(p, pipe, bias, t, KEY_TILE(next, tile - 1) * BN);
+      here = next;
     }
     before = t;
     t = row_tile_from(p.fwd, number);
     tell_tile(p.fwd, pipe, t, n + TELLS_FIRST);
   }
   if ((!TELLS_FIRST && SPLITS == 1) || before.key_tiles > 0)
-    load_values(p, pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN, mended);
+    load_values(p, pipe, v, before, KEY_TILE(here, first_tile(before)) * BN, mended);
   if (MENDS && wait_for_mender(p.fwd, pipe, mended)) tell_mender(pipe, NOTHING_MORE, 0);
 }
 
@@ -146,6 +153,14 @@ FL4_DEV void multiply_weights_values(float (&o)[D / 2], const Weights &w, u32 v)
   for (int n = 0; n < BN / 16; n++)
     Wgmma<D>::registers(o, w[4 * n], w[4 * n + 1], w[4 * n + 2], w[4 * n + 3], v + n * WGMMA_NEXT_ROWS);
   wgmma_commit();
+}
+
+// Before the slot is given back, which one lane does for its warp.
+FL4_DEV int hear_entry(const Pipeline &pipe, int slot)
+{
+  const int entry = (int)load_shared_32(pipe.entries + 4 * slot);
+  warp_barrier();
+  return entry;
 }
 
 // The end of a block's only row tile, or of its last.
@@ -192,6 +207,7 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
   while (true) {
     // Scores of `tile` are there, and its keys are done with; with the last ones the queries too. Whether the next keys and
     // the values have come is asked now, and the answer used when the weights are there.
+    const int listed = SKIP ? hear_entry(pipe, k.slot) : 0;
     release(pipe.k_empty, k.slot);
     advance<STAGES>(k);
     const bool last = tile == first_tile(t);
@@ -200,8 +216,8 @@ FL4_DEV void compute(const fl4_fwd_tma_params &params, const Pipeline &pipe, int
 
     bool few = p.Sq * PACK <=
                GROUP_ROWS; // then reading keys takes the time, and references may as well be those of each tile
-    const int at = KEY_TILE(p, t, tile);
-    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, at * BN);
+    const int at = KEY_TILE(listed, tile);
+    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, at * BN, !SKIP || hides(listed));
     if (!open.has(at)) {
       mask_scores(s, p, t, t.row0 + lane_row, at * BN);
       few |= keys_seen(p, t, t.row0 + warp_row) - at * BN < FEW;

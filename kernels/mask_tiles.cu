@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which key tiles of a row tile a mask of bytes leaves: those where it shows some row a key. Attention kernels that are built
-// with FL4_SKIP walk these lists in place of all tiles (fl4_tiles.cuh). Tiles beyond the diagonal, a window, or a sequence's
-// length are not in them either.
+// Which key tiles of a row tile a mask of bytes leaves: those where it shows some row a key; and in which of these it hides
+// any. Attention kernels that are built with FL4_SKIP walk these lists in place of all tiles (fl4_tiles.cuh). Tiles beyond the
+// diagonal, a window, or a sequence's length are not in them either.
 //
-// A block makes one list. Each of its warps looks at a tile, until it finds a byte that is not 0: where little is hidden it
-// reads little.
+// A block makes one list. Each of its warps looks at a tile, until it has found both a byte that is 0 and one that is not:
+// only tiles that are all hidden or all shown, which then cost little, are read to their end. First it takes one piece a lane, which
+// tells where bytes differ from key to key; so such a mask is hardly read.
 #include "fl4_aux.h"
 #include "fl4_common.cuh"
 #include "fl4_sequence.cuh"
 #include "fl4_tiles.cuh"
 
 constexpr int WARPS = FL4_AUX_THREADS / 32;
-constexpr int AT_ONCE = 8; // pieces of 16 bytes that a lane has on their way
+constexpr int AT_ONCE = 8;            // pieces of 16 bytes that a lane has on their way
+enum : u32 { SHOWN = 1, HIDDEN = 2 }; // what a tile has
 
 // Piece n of `bytes` bytes from `row` on: pieces lie at multiples of 16, so the first and the last may be less. What of it is the
 // row's: bytes begin … end - 1.
@@ -27,31 +29,50 @@ FL4_DEV Piece piece_of(const char *row, int n, int bytes)
   return {row, max_i32(at, 0), min_i32(at + 16, bytes)};
 }
 
-// Is one of the bytes not 0, `bytes` a row? All lanes of the warp get the answer.
-FL4_DEV bool any_shown(const char *first, i64 row_bytes, int rows, int bytes)
+// Is a byte of these four 0?
+FL4_DEV u32 zero_among(u32 four)
+{
+  return (four - 0x01010101u) & ~four & 0x80808080u;
+}
+
+// Is one of the bytes not 0, and one 0, `bytes` a row? All lanes of the warp get the answer.
+struct Seen {
+  bool shown, hidden;
+};
+FL4_DEV Seen look_at(const char *first, i64 row_bytes, int rows, int bytes)
 {
   const int pieces = (bytes + 30) / 16, all = rows * pieces;
-  for (int next = 0; next < all; next += 32 * AT_ONCE) {
-    u32 x[AT_ONCE][4] = {}, seen = 0;
+  Seen seen = {};
+  for (int next = 0; next < all && !(seen.shown && seen.hidden); next += next == 0 ? 32 : 32 * AT_ONCE) {
+    const int end = next == 0 ? min_i32(32, all) : all;
+    u32 x[AT_ONCE][4], whole = 0, shown = 0, hidden = 0;
 #pragma unroll
     for (int i = 0; i < AT_ONCE; i++) {
       const int item = next + i * 32 + lane_index();
-      if (item >= all) continue;
+      if (item >= end) continue;
       const Piece piece = piece_of(first + item / pieces * row_bytes, item % pieces, bytes);
-      if (piece.whole()) load_global_128(x[i], piece.row + piece.begin);
+      if (!piece.whole()) continue;
+      load_global_128(x[i], piece.row + piece.begin);
+      whole |= 1u << i;
     }
 #pragma unroll
-    for (int i = 0; i < AT_ONCE; i++) seen |= x[i][0] | x[i][1] | x[i][2] | x[i][3];
+    for (int i = 0; i < AT_ONCE; i++)
+#pragma unroll
+      for (int word = 0; word < 4; word++)
+        if (whole >> i & 1) shown |= x[i][word], hidden |= zero_among(x[i][word]);
 #pragma unroll 1
     for (int i = 0; i < AT_ONCE; i++) {
       const int item = next + i * 32 + lane_index();
-      if (item >= all) continue;
+      if (item >= end) continue;
       const Piece piece = piece_of(first + item / pieces * row_bytes, item % pieces, bytes);
-      for (int at = piece.begin; at < piece.end && !piece.whole(); at++) seen |= load_global_8(piece.row + at);
+      for (int at = piece.begin; at < piece.end && !piece.whole(); at++) {
+        const u32 byte = load_global_8(piece.row + at);
+        shown |= byte, hidden |= byte == 0;
+      }
     }
-    if (warp_any(seen != 0)) return true;
+    seen.shown |= warp_any(shown != 0), seen.hidden |= warp_any(hidden != 0);
   }
-  return false;
+  return seen;
 }
 
 // The sum over the lanes up to this one.
@@ -71,7 +92,7 @@ FL4_KERNEL(fl4_mask_tiles, 256, 3)(FL4_PARAM fl4_mask_tiles_params params)
   const int row_tile = block_index() % p.row_tiles, head_and_batch = block_index() / p.row_tiles;
   const int h = head_and_batch % params.heads, b = head_and_batch / params.heads;
   const int warp = thread_index() / 32;
-  const u32 shown = smem_base(), sums = shown + 4 * FL4_AUX_THREADS;
+  const u32 found = smem_base(), sums = found + 4 * FL4_AUX_THREADS;
 
   const int keys = sequence_of(p, b).keys;
   const int first_row = row_tile * params.tile_rows, last_row = min_i32(first_row + params.tile_rows, p.Sq) - 1;
@@ -87,12 +108,12 @@ FL4_KERNEL(fl4_mask_tiles, 256, 3)(FL4_PARAM fl4_mask_tiles_params params)
     const int n = min_i32(FL4_AUX_THREADS, end - first);
     for (int i = warp; i < n; i += WARPS) {
       const int key0 = (first + i) * params.tile_keys, bytes = min_i32(params.tile_keys, keys_end_here - key0);
-      const bool any = any_shown(mask + key0 * p.bias_stride[3], p.bias_stride[2], rows, p.bias_stride[3] ? bytes : 1);
-      if (lane_index() == 0) store_shared_32(shown + 4 * i, any);
+      const Seen seen = look_at(mask + key0 * p.bias_stride[3], p.bias_stride[2], rows, p.bias_stride[3] ? bytes : 1);
+      if (lane_index() == 0) store_shared_32(found + 4 * i, (seen.shown ? SHOWN : 0) | (seen.hidden ? HIDDEN : 0));
     }
     block_barrier();
-    const int mine = thread_index() < n ? (int)load_shared_32(shown + 4 * thread_index()) : 0;
-    const int up_to_mine = sum_up_to_lane(mine);
+    const u32 mine = thread_index() < n ? load_shared_32(found + 4 * thread_index()) : 0;
+    const int up_to_mine = sum_up_to_lane(mine & SHOWN);
     if (lane_index() == 31) store_shared_32(sums + 4 * warp, up_to_mine);
     block_barrier();
     int before = listed;
@@ -102,9 +123,11 @@ FL4_KERNEL(fl4_mask_tiles, 256, 3)(FL4_PARAM fl4_mask_tiles_params params)
       if (w < warp) before += sum;
       listed += sum;
     }
-    if (mine) store_global_32(list + 4 * (before + up_to_mine), float_from_bits((u32)(first + thread_index())));
+    if (mine & SHOWN)
+      store_global_32(list + 4 * (before + up_to_mine),
+                      float_from_bits((u32)entry(first + thread_index(), mine & HIDDEN)));
   }
   if (thread_index() != 0) return;
   store_global_32(list, float_from_bits((u32)listed));
-  if (listed == 0) store_global_32(list + 4, float_from_bits((u32)max_i32(end - 1, 0)));
+  if (listed == 0) store_global_32(list + 4, float_from_bits((u32)entry(max_i32(end - 1, 0), true)));
 }

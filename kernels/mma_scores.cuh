@@ -44,12 +44,12 @@ FL4_DEV void add_biases(float (&s)[S8][4], int half, const fl4_fwd_params &p, co
   }
 }
 
-// `row0` is the warp's first row, `key0` the slice's first key.
-FL4_DEV void transform_scores(float (&s)[M16][S8][4], const fl4_fwd_params &p, const Work &w, int row0, int key0)
+// `row0` is the warp's first row, `key0` the slice's first key. `biases`: false where a mask hides nothing.
+FL4_DEV void transform_scores(float (&s)[M16][S8][4], const fl4_fwd_params &p, const Work &w, int row0, int key0, bool biases)
 {
-  if (!SCORED) return;
+  if (!SCORED || (!NATURAL && !biases)) return;
   const int first = key0 + 2 * (lane() % 4);
-  const bool pairs = BIAS && key0 + SLICE <= p.Sk && biases_in_pairs(p);
+  const bool pairs = BIAS && biases && key0 + SLICE <= p.Sk && biases_in_pairs(p);
 #pragma unroll
   for (int m = 0; m < M16; m++)
 #pragma unroll
@@ -60,7 +60,7 @@ FL4_DEV void transform_scores(float (&s)[M16][S8][4], const fl4_fwd_params &p, c
       for (int n = 0; n < S8; n++)
 #pragma unroll
         for (int e = 0; e < 2; e++) s[m][n][2 * half + e] = scored(p, r, s[m][n][2 * half + e], n * 8 + e);
-      if (BIAS) add_biases(s[m], half, p, r, first, pairs);
+      if (BIAS && biases) add_biases(s[m], half, p, r, first, pairs);
     }
 }
 

@@ -29,6 +29,7 @@ struct Pipeline {
   u32 told;
   u32 landed, mend_full, mend_empty, mend;  // if MENDS
   u32 bias, bias_full, bias_empty;          // if BIAS; of each slot and group
+  u32 entries;                              // if SKIP: what the list says of the tiles whose keys are there
 };
 
 FL4_DEV Pipeline pipeline()
@@ -43,9 +44,10 @@ FL4_DEV Pipeline pipeline()
   p.mend = p.told + TOLD_BYTES * TOLD;
   p.landed = p.mend + 16, p.mend_full = p.landed + 8, p.mend_empty = p.landed + 16;
   p.bias = p.q + BIAS_OFFSET, p.bias_full = p.landed + 24, p.bias_empty = p.bias_full + 8 * BIAS_SLOTS * GROUPS;
+  p.entries = p.bias_empty + 8 * BIAS_SLOTS * GROUPS;
   return p;
 }
-static_assert(8 * (2 * QBUF * GROUPS + 4 * STAGES + 2 * TOLD) + TOLD_BYTES * (TOLD + 1) + 16 + 24 + 16 * BIAS_SLOTS * GROUPS <= BARRIER_BYTES,
+static_assert(8 * (2 * QBUF * GROUPS + 4 * STAGES + 2 * TOLD) + TOLD_BYTES * (TOLD + 1) + 16 + 24 + 16 * BIAS_SLOTS * GROUPS + 4 * STAGES <= BARRIER_BYTES,
               "room for the barriers");
 
 // By one thread, before all others use them. A slot is given back by one lane of each warp that reads it.

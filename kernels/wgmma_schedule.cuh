@@ -53,9 +53,15 @@ FL4_DEV int first_seen(const fl4_fwd_params &p, const RowTile &t, int row)
   return WINDOW ? keys_begin(p, queries(p, t), keys(p, t), row / PACK) : 0;
 }
 
-// Where key tile number `tile` lies, in tiles. No function, for one that gives back its argument changes the order in which the
-// compiler puts instructions, and what was measured would be other kernels.
-#define KEY_TILE(p, t, tile) (SKIP ? listed_tile(tile_list(p, t.b, t.h, t.row0 / BM), tile) : tile)
+// Entries of the list of a row tile: the producer looks them up, each before it is needed, and tells them with the keys.
+FL4_DEV int look_up(const fl4_fwd_params &p, const RowTile &t, int tile)
+{
+  return listed_entry(tile_list(p, t.b, t.h, t.row0 / BM), tile);
+}
+
+// Where a key tile lies, in tiles: of a list, as its entry says, else where its number is. No function, for one that gives back its
+// argument changes the order in which the compiler puts instructions, and what was measured would be other kernels.
+#define KEY_TILE(entry, number) (SKIP ? tile_of(entry) : (number))
 
 FL4_DEV RowTile row_tile(const fl4_fwd_params &p, int number)
 {

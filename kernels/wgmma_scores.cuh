@@ -86,8 +86,10 @@ FL4_DEV void single_biases(SixteenBiases &x, const fl4_fwd_params &p, const RowS
   for (int i = 0; i < 8; i++) x[i / 4][i / 2 % 2][i % 2] = bias_of(p, r[i / 2 % 2], key + i / 4 * 8 + i % 2);
 }
 
-// `row`: the lane's first row. `tile`: where the biases lie; 0: they have not been copied.
-template <bool COPIED>
+// `row`: the lane's first row. FROM: where biases are read, if the scores of this tile have any. `tile`: where those lie that have
+// been copied.
+enum { NOWHERE, SHARED, GLOBAL };
+template <int FROM>
 FL4_DEV void score_tile(Scores &s, const fl4_fwd_tma_params &p, const RowTile &t, float slope, int row, int key0, u32 tile)
 {
   const int first = key0 + 2 * (lane() % 4);
@@ -95,31 +97,33 @@ FL4_DEV void score_tile(Scores &s, const fl4_fwd_tma_params &p, const RowTile &t
 #pragma unroll
   for (int half = 0; half < 2; half++)
     r[half] = row_scores(p.fwd, slope, t.b, t.h, row + 8 * half, diagonal(p.fwd, t, row + 8 * half), first);
-  const u32 place = BIAS && COPIED ? bias_place(p, tile) : 0;
+  const u32 place = BIAS && FROM == SHARED ? bias_place(p, tile) : 0;
   const int below = p.bias_rows == 1 ? 0 : 8 * 128;
 #pragma unroll
   for (int i = 0; i < BN / 8; i += 2) {
     SixteenBiases bias;
-    if (BIAS && COPIED) copied_biases(bias, place, below, i);
-    if (BIAS && !COPIED) single_biases(bias, p.fwd, r, first + 8 * i);
+    if (BIAS && FROM == SHARED) copied_biases(bias, place, below, i);
+    if (BIAS && FROM == GLOBAL) single_biases(bias, p.fwd, r, first + 8 * i);
 #pragma unroll
     for (int n = 0; n < 8; n++) {
       const int eight = n / 4, half = n / 2 % 2, e = n % 2;
       float &x = s[4 * (i + eight) + 2 * half + e];
       x = scored(p.fwd, r[half], x, 8 * (i + eight) + e);
-      if (BIAS) x += bias[eight][half][e];
+      if (BIAS && FROM != NOWHERE) x += bias[eight][half][e];
     }
   }
 }
 
+// `biases`: false where a mask hides nothing.
 FL4_DEV void score(Scores &s, const fl4_fwd_tma_params &p, const Pipeline &pipe, Place &at, const RowTile &t, float slope,
-                   int row, int key0)
+                   int row, int key0, bool biases)
 {
   if (!SCORED) return;
-  if (!BIAS || !p.bias_rows) return score_tile<false>(s, p, t, slope, row, key0, 0);
+  if (!BIAS || !biases) return score_tile<NOWHERE>(s, p, t, slope, row, key0, 0);
+  if (!p.bias_rows) return score_tile<GLOBAL>(s, p, t, slope, row, key0, 0);
   const int slot = at.slot * GROUPS + warpgroup_index();
   wait_for(p.fwd, pipe.bias_full, slot, at.phase);
-  score_tile<true>(s, p, t, slope, row, key0, pipe.bias + slot * BIAS_TILE);
+  score_tile<SHARED>(s, p, t, slope, row, key0, pipe.bias + slot * BIAS_TILE);
   // That loads are issued is not enough: where matrix products keep shared memory busy, one was overtaken by the release, the next
   // copy and its data. Only a proxy fence puts the copy engine behind loads.
   async_fence();

@@ -252,8 +252,9 @@ static bool bias_counts(const rig *r, int64_t i)
   return false;
 }
 
-/* Whether the square of element i of a mask is one that is hidden. */
-static bool in_hidden_square(const rig *r, int64_t i)
+/* Of the square that element i of a mask lies in: most are hidden as a whole, many shown as a whole. */
+enum square { HIDDEN, SHOWN, MIXED };
+static enum square square_of(const rig *r, int64_t i)
 {
   const feature_case *c = r->c;
   const int64_t n[4] = {c->B, c->Hq, r->Sq, r->Sk};
@@ -265,7 +266,8 @@ static bool in_hidden_square(const rig *r, int64_t i)
   }
   fl4__random random;
   fl4__random_init(&random, c->seed * 7919u + square);
-  return fl4__random_unit(&random) < 0.75;
+  const double x = fl4__random_unit(&random);
+  return x < 0.65 ? HIDDEN : x < 0.9 ? SHOWN : MIXED;
 }
 
 /* The bias of keys that are not there stays NaN; as bytes, it shows them. */
@@ -296,11 +298,11 @@ static bool make_scores(rig *r)
   for (int64_t i = 0; i < size; i++) {
     const double x = fl4__random_unit(&random), y = fl4__random_unit(&random);
     if (!bias_counts(r, i)) continue;
-    if (type == FL4_BIAS_BOOL && c->blocks && in_hidden_square(r, i))
-      ((unsigned char *)inside(r, BIAS))[i] = 0;
-    else if (type == FL4_BIAS_BOOL)
-      ((unsigned char *)inside(r, BIAS))[i] = x < 0.3 ? 0 : (unsigned char)(1 + 200 * y);
-    else
+    if (type == FL4_BIAS_BOOL) {
+      const enum square square = c->blocks ? square_of(r, i) : MIXED;
+      const bool hidden = square == HIDDEN || (square == MIXED && x < 0.3);
+      ((unsigned char *)inside(r, BIAS))[i] = hidden ? 0 : (unsigned char)(1 + 200 * y);
+    } else
       fl4__store(inside(r, BIAS), type, i, x < 0.2 ? -INFINITY : (float)(y * 4 - 2));
   }
   return true;

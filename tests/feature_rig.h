@@ -25,7 +25,7 @@ typedef struct feature_case {
   bool own_slopes; /* of ALiBi: each sequence has its own */
   int bias;        /* 1 + fl4_bias_type; 0: none */
   int broadcast;   /* of the bias: bits 0 to 3 for b, h, i, j */
-  int blocks;      /* a mask of bytes hides most squares of so many queries and keys as a whole; 0: keys one by one */
+  int blocks;      /* a mask of bytes hides, or shows, most squares of so many queries and keys as a whole; 0: keys one by one */
   bool ragged_q, ragged_k, used_k;
   int page_size;
   bool heads_first; /* pages are [page][head][slot]; with odd seeds those of v are the other way */

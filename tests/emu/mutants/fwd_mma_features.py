@@ -55,22 +55,22 @@ mutant("window-split-of-all", "blocks share the tiles up to the first key, of wh
 
 section("Scores")
 mutant("softcap-forgotten-where-open", "open tiles have no softcap",
-       FWD, "    multiply_query_keys(s, q, keys);\n    transform_scores(s, p, w, row0, key0);\n    values",
+       FWD, "    multiply_query_keys(s, q, keys);\n    transform_scores(s, p, w, row0, key0, biases);\n    values",
        "    multiply_query_keys(s, q, keys);\n    values", run(SOFTCAP))
 mutant("softcap-forgotten-anew", "nor those whose scores are computed once more",
-       FWD, "    transform_scores(s, p, w, row0, key0);\n    rising", "    rising",
+       FWD, "    transform_scores(s, p, w, row0, key0, biases);\n    rising", "    rising",
        run("hq1sq64sk256d16:softcap=1", "fwd_mma:bm=64,bn=128,warps=2,stages=2,qreg=0,slice=128,weave=0,kgroups=1,splits=1,ctas=1"))
 mutant("softcap-forgotten-where-masked", "masked tiles have no softcap",
-       FWD, "    transform_scores(s, p, w, row0, key0 + slice * SLICE);\n", "", run("hq1sq64sk61d16:softcap=1"))
+       FWD, "    transform_scores(s, p, w, row0, key0 + slice * SLICE, biases);\n", "", run("hq1sq64sk61d16:softcap=1"))
 mutant("softcap-forgotten-in-weaving", "woven slices have no softcap",
-       FWD, "      transform_scores(s[(slice + 1) % 2], p, w, row0, slice + 1 < SLICES ? key0 + (slice + 1) * SLICE : next_key0);\n",
+       FWD, "      transform_scores(s[(slice + 1) % 2], p, w, row0, slice + 1 < SLICES ? key0 + (slice + 1) * SLICE : next_key0,\n                       slice + 1 < SLICES ? biases : next_biases);\n",
        "      ;\n", run(SOFTCAP, WEAVE))
 mutant("softcap-forgotten-first", "nor has the first of them",
-       FWD, "      transform_scores(s[0], p, w, first_row(w), first_key(w, tile));\n", "", run(SOFTCAP, WEAVE))
+       FWD, "      transform_scores(s[0], p, w, first_row(w), first_key(w, tile), MAY_HIDE(w, tile));\n", "", run(SOFTCAP, WEAVE))
 mutant("softcap-of-one-sided", "tanh is half of itself",
        SCORES, "1.f - 2.f * reciprocal", "1.f - reciprocal", run(SOFTCAP))
 mutant("scaled-twice", "scores are scaled once more where they are weighed",
-       SCORES, "return SCORED ? LOG2_E : p.scale_log2;", "return p.scale_log2;", run(ALIBI))
+       SCORES, "return NATURAL ? LOG2_E : p.scale_log2;", "return p.scale_log2;", run(ALIBI))
 mutant("slope-sign", "far keys are preferred",
        SCORES, "s - r.slope *", "s + r.slope *", run(ALIBI))
 mutant("slope-one-sided", "keys behind the diagonal come closer",
@@ -83,7 +83,7 @@ mutant("alibi-of-next-slice", "woven scores count their distances from the slice
        FWD, "slice + 1 < SLICES ? key0 + (slice + 1) * SLICE", "slice + 1 < SLICES ? key0 + slice * SLICE",
        run(ALIBI, WEAVE))
 mutant("alibi-of-next-tile", "the same at the end of a tile",
-       FWD, ": next_key0);", ": key0);", run(ALIBI, WEAVE))
+       FWD, ": next_key0,\n", ": key0,\n", run(ALIBI, WEAVE))
 
 section("Sinks")
 mutant("sink-not-in-sum", "a sink does not count in the sum of the output",

@@ -26,8 +26,8 @@ STORE_MORE = ("  if (TOLD_MORE) {\n"
               "    store_shared_128(to + 16, more);\n  }\n")
 ARRIVE_TOLD = "  mbarrier_arrive(pipe.told_full + n % TOLD * 8);\n"
 REST = "      if (tile == first_tile(t)) break;\n"
-KEYS_OF_TILE = "load_keys(p, pipe, k, t, KEY_TILE(p.fwd, t, tile - 1) * BN)"
-VALUES_OF_TILE = "pipe, v, t, KEY_TILE(p.fwd, t, tile) * BN, mended)"
+KEYS_OF_TILE = "load_keys(p, pipe, k, t, KEY_TILE(next, tile - 1) * BN, next)"
+VALUES_OF_TILE = "pipe, v, t, KEY_TILE(here, tile) * BN, mended)"
 
 section("Barriers in shared memory")
 mutant("count-q-full", "queries: the barrier expects one arrival too many",
@@ -207,7 +207,7 @@ mutant("batch-of-keys", "keys and values are those of the first sequence",
 mutant("keys-again", "the tile that is there is copied again, in place of the next",
        FWD, KEYS_OF_TILE, KEYS_OF_TILE.replace("tile - 1", "tile"), run(KEYS))
 mutant("keys-from-the-left", "the first key tile is the leftmost",
-       FWD, "k, t, KEY_TILE(p.fwd, t, last) * BN)", "k, t, 0)", run(KEYS))
+       FWD, "k, t, KEY_TILE(here, last) * BN, here)", "k, t, 0, here)", run(KEYS))
 mutant("values-beside", "values are copied from one tile further left",
        FWD, VALUES_OF_TILE, VALUES_OF_TILE.replace(", tile)", ", tile - 1)"), run(KEYS))
 mutant("values-row-late", "values are copied from one row further down",

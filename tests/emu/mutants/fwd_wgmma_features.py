@@ -29,7 +29,7 @@ PAGED, PAGED8, PAGED_WIDE = "b2hq2sq40sk90d16:page=32", "b2hq2sq40sk90d16:page=8
 STORE_MORE = "    store_shared_128(to + 16, more);\n  }\n  mbarrier_arrive(pipe.told_full + n % TOLD * 8);\n"
 HEAR_MORE = ("  if (TOLD_MORE) load_shared_128(more, from + 16);\n"
              "  mbarrier_arrive(pipe.told_empty + n % TOLD * 8);")
-SCORE = "    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, at * BN);\n"
+SCORE = "    score(s, params, pipe, bias, t, slope, t.row0 + lane_row, at * BN, !SKIP || hides(listed));\n"
 MASK = ("    if (!open.has(at)) {\n"
         "      mask_scores(s, p, t, t.row0 + lane_row, at * BN);\n"
         "      few |= keys_seen(p, t, t.row0 + warp_row) - at * BN < FEW;\n"
@@ -67,9 +67,9 @@ mutant("window-loads-to-first-key", "the producer goes on to the first key",
 mutant("window-walks-to-first-key", "the groups go on to the first key",
        FWD, "last = tile == first_tile(t)", "last = tile == 0", run(WINDOW))
 mutant("window-last-values", "a row tile ends with the values of the first keys",
-       FWD, "pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN", "pipe, v, before, 0 * BN", run(WINDOW, IN_TURN), nth=1)
+       FWD, "KEY_TILE(rest, first_tile(before)) * BN", "0 * BN", run(WINDOW, IN_TURN))
 mutant("window-very-last-values", "so does the last one",
-       FWD, "pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN", "pipe, v, before, 0 * BN", run(WINDOW), nth=2)
+       FWD, "KEY_TILE(here, first_tile(before)) * BN", "0 * BN", run(WINDOW))
 
 section("What is told of row tiles")
 mutant("told-more-not-sent", "the second half of the message is not written",
@@ -114,7 +114,7 @@ mutant("softcap-one-sided", "tanh is half of itself",
 mutant("softcap-in-powers-of-2", "a score with a softcap is a power of two when it is made one",
        SCORES, "p.softcap_log2 * LN_2 *", "p.softcap_log2 *", run(SOFTCAP))
 mutant("scaled-twice", "scores are scaled once more where they are weighed",
-       SCORES, "return SCORED ? LOG2_E : p.scale_log2;", "return p.scale_log2;", run(ALIBI))
+       SCORES, "return NATURAL ? LOG2_E : p.scale_log2;", "return p.scale_log2;", run(ALIBI))
 mutant("slope-sign", "far keys are preferred",
        SCORES, "s - r.slope *", "s + r.slope *", run(ALIBI))
 mutant("slope-one-sided", "keys behind the diagonal come closer",
@@ -198,12 +198,12 @@ mutant("bias-columns-of-16-bits", "the column of a key is that of biases of 16 b
 mutant("bias-of-first-key-tile", "all key tiles have the columns of the first",
        TILE, "key0 * BIAS_BYTES / 2 + page", "0 * BIAS_BYTES / 2 + page", run(BIAS))
 mutant("bias-of-tile-before", "a tile has the bias of the one to its right",
-       FWD, "load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, tile - 1) * BN)",
-       "load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, tile) * BN)", run(BIAS))
+       FWD, "load_biases(p, pipe, bias, t, KEY_TILE(next, tile - 1) * BN)",
+       "load_biases(p, pipe, bias, t, KEY_TILE(here, tile) * BN)", run(BIAS))
 mutant("bias-of-last-tile-missing", "no bias is copied for the first tile that is walked",
-       FWD, "    load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, last) * BN);\n", "", run(BIAS))
+       FWD, "    if (!SKIP || hides(here)) load_biases(p, pipe, bias, t, KEY_TILE(here, last) * BN);\n", "", run(BIAS))
 mutant("bias-copied-in-vain", "the groups read biases that have been copied one by one",
-       TILE, "if (!BIAS || !p.bias_rows) return score_tile<false>", "return score_tile<false>", run(BIAS))
+       TILE, "if (!p.bias_rows) return score_tile<GLOBAL>", "return score_tile<GLOBAL>", run(BIAS))
 mutant("bias-of-first-row-tile", "all row tiles have the rows of the first",
        TILE, "t.row0 + group * GROUP_ROWS, h, b", "group * GROUP_ROWS, h, b", run(BIAS, IN_TURN))
 mutant("bias-of-first-group", "all groups have the rows of the first",

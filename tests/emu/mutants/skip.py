@@ -26,13 +26,31 @@ mutant("lists-pieces-as-aligned", "a row that begins between pieces has no more 
 mutant("lists-whole-pieces-only", "pieces that are not whole are not looked at",
        MASK, "at < piece.end && !piece.whole()", "at < piece.end && piece.whole()", LISTS)
 mutant("lists-first-words", "of sixteen bytes four are looked at",
-       MASK, "x[i][0] | x[i][1] | x[i][2] | x[i][3]", "x[i][0]", LISTS)
+       MASK, "word < 4; word++", "word < 1; word++", LISTS)
 mutant("lists-own-lane", "each lane goes by what it has seen itself",
-       MASK, "if (warp_any(seen != 0)) return true;", "if (seen != 0) return true;", LISTS)
+       MASK, "seen.shown |= warp_any(shown != 0)", "seen.shown |= shown != 0", LISTS)
+mutant("lists-own-lane-hidden", "and by what it has seen hidden",
+       MASK, "seen.hidden |= warp_any(hidden != 0)", "seen.hidden |= hidden != 0", LISTS)
+mutant("lists-enough-shown", "a tile of which something is shown is not looked at any further",
+       MASK, "!(seen.shown && seen.hidden)", "!seen.shown", LISTS)
+mutant("lists-enough-hidden", "nor one of which something is hidden",
+       MASK, "!(seen.shown && seen.hidden)", "!seen.hidden", LISTS)
+mutant("lists-hidden-words", "of pieces only those that are hidden as a whole count as hidden",
+       MASK, "hidden |= zero_among(x[i][word])", "hidden |= x[i][word] == 0", LISTS)
+mutant("lists-high-bytes", "bytes from 128 on count as 0",
+       MASK, "(four - 0x01010101u) & ~four & 0x80808080u", "((four - 0x01010101u) | four) & 0x80808080u", LISTS)
+mutant("lists-pieces-not-read", "pieces that are not whole count as hidden",
+       MASK, "if (whole >> i & 1) shown", "if ((whole >> i & 1) || !(x[i][word] = 0)) shown", LISTS)
+mutant("lists-bytes-shown", "of pieces that are not whole nothing is hidden",
+       MASK, "shown |= byte, hidden |= byte == 0;", "shown |= byte;", LISTS)
+mutant("lists-none-open", "a list of nothing has a tile that the mask does not hide",
+       MASK, "entry(max_i32(end - 1, 0), true)", "entry(max_i32(end - 1, 0), false)", LISTS)
+mutant("lists-never-hides", "no tile is said to have hidden keys",
+       MASK, "entry(first + thread_index(), mine & HIDDEN)", "entry(first + thread_index(), false)", LISTS)
 mutant("lists-first-pieces", "only the first pieces of a tile are looked at",
-       MASK, "next < all; next += 32 * AT_ONCE", "next < 1; next += 32 * AT_ONCE", LISTS)
+       MASK, "next < all && !(", "next < 1 && !(", LISTS)
 mutant("lists-beyond-pieces", "lanes go on behind the last piece of a tile",
-       MASK, "if (item >= all) continue;", "if (item >= all + 32) continue;", LISTS, nth=1)
+       MASK, "if (item >= end) continue;", "if (item >= end + 32) continue;", LISTS, nth=1)
 mutant("lists-row-again", "each row is the first",
        MASK, "first + item / pieces * row_bytes", "first", LISTS, nth=1)
 mutant("lists-rows-beyond", "rows behind the last query are looked at",
@@ -60,7 +78,7 @@ mutant("lists-once", "tiles beyond those that a block has threads for are not li
 mutant("lists-counted-anew", "and those of the next turn are written over the first",
        MASK, "listed += sum;", "listed = first ? listed : listed + sum;", LISTS)
 mutant("lists-first-barrier", "threads ask which tiles are shown before all warps have told",
-       MASK, "    block_barrier();\n    const int mine", "    const int mine", LISTS)
+       MASK, "    block_barrier();\n    const u32 mine", "    const u32 mine", LISTS)
 mutant("lists-second-barrier", "and for other warps' sums too early",
        MASK, "    block_barrier();\n    int before", "    int before", LISTS)
 mutant("lists-warps-before", "tiles of warps before do not count",
@@ -72,11 +90,11 @@ mutant("lists-lanes-before", "tiles of lanes before count only to the next but f
 mutant("lists-sum-of-first-lane", "a warp's sum is its first lane's",
        MASK, "lane_index() == 31", "lane_index() == 0", LISTS)
 mutant("lists-number-in-turn", "a tile's number counts from the turn's first",
-       MASK, "float_from_bits((u32)(first + thread_index()))", "float_from_bits((u32)thread_index())", LISTS)
+       MASK, "entry(first + thread_index(), mine", "entry(thread_index(), mine", LISTS)
 mutant("lists-none", "an empty list has no tile for those who take one at least",
-       MASK, "  if (listed == 0) store_global_32(list + 4, float_from_bits((u32)max_i32(end - 1, 0)));\n", "", LISTS)
+       MASK, "  if (listed == 0) store_global_32(list + 4, float_from_bits((u32)entry(max_i32(end - 1, 0), true)));\n", "", LISTS)
 mutant("lists-none-beyond", "or one behind the last",
-       MASK, "max_i32(end - 1, 0)", "end", LISTS)
+       MASK, "entry(max_i32(end - 1, 0), true)", "entry(end, true)", LISTS)
 
 section("How kernels walk them")
 VARIANTS = {name: case(name) for name in
@@ -88,7 +106,7 @@ mutant("listed-row-tile", "a row tile takes the first one's list",
 mutant("listed-one-early", "tiles are looked for one place early",
        TILES, "list + 4 + 4 * i", "list + 4 * i", VARIANTS["mma"])
 mutant("listed-before-late", "a tile that may need a mask counts as open",
-       TILES, "listed_tile(list, middle) < end", "listed_tile(list, middle) <= end", VARIANTS["mma"])
+       TILES, "tile_of(listed_entry(list, middle)) < end", "tile_of(listed_entry(list, middle)) <= end", VARIANTS["mma"])
 mutant("listed-exact-none", "fwd_mma: no tile is masked on the right",
        MMA_SCHEDULE, "w.exact = n - listed_before(w.list, n, all - w.exact);", "w.exact = 0;", VARIANTS["mma"])
 mutant("listed-tail-none", "fwd_mma: nor on the left",
@@ -99,7 +117,7 @@ mutant("listed-share-of-all", "fwd_mma: blocks share all tiles, and not those li
        MMA_SCHEDULE, "w.end = n * (split + 1) / SPLITS;\n}\n#endif", "w.end = all * (split + 1) / SPLITS;\n}\n#endif",
        VARIANTS["mma_splits"])
 mutant("listed-next-beside", "fwd_mma: with weaving the next scores are those of the tile beside",
-       MMA, "SKIP ? first_key(w, last ? tile : tile + 1) : key0 - BN", "key0 - BN", VARIANTS["mma_weaving"])
+       MMA, "SKIP ? first_key(w, next) : key0 - BN", "key0 - BN", VARIANTS["mma_weaving"])
 mutant("listed-count-none", "fwd_wgmma: a row tile of which nothing is shown has no key tile",
        WGMMA_SCHEDULE, "max_i32(1, listed_tiles(", "(listed_tiles(", VARIANTS["wgmma_tickets"])
 mutant("listed-count-of-all", "fwd_wgmma: as many tiles as without the list are taken",
@@ -108,17 +126,41 @@ mutant("listed-count-of-all", "fwd_wgmma: as many tiles as without the list are 
 mutant("listed-first-of-all", "fwd_wgmma: with a window the first listed are left out",
        WGMMA_SCHEDULE, "if constexpr (SKIP) t.first_tile = 0, t", "if constexpr (SKIP) t", VARIANTS["wgmma_turns"])
 mutant("listed-keys-beside", "fwd_wgmma: the next keys are those of the tile beside",
-       WGMMA, "load_keys(p, pipe, k, t, KEY_TILE(p.fwd, t, tile - 1) * BN)",
-       "load_keys(p, pipe, k, t, max_i32(0, KEY_TILE(p.fwd, t, tile) - 1) * BN)", VARIANTS["wgmma_tickets"],
+       WGMMA, "KEY_TILE(next, tile - 1) * BN, next)", "max_i32(0, tile_of(here) - 1) * BN, next)", VARIANTS["wgmma_tickets"],
        VARIANTS["wgmma_turns"])
 mutant("listed-values-beside", "fwd_wgmma: values come from another tile than keys",
-       WGMMA, "load_values(p, pipe, v, t, KEY_TILE(p.fwd, t, tile) * BN", "load_values(p, pipe, v, t, tile * BN",
-       VARIANTS["wgmma"])
+       WGMMA, "KEY_TILE(here, tile) * BN", "tile * BN", VARIANTS["wgmma"])
+mutant("listed-entry-stays", "fwd_wgmma: a row tile's values are all those of its last tile",
+       WGMMA, "      here = next;\n", "", VARIANTS["wgmma"])
 mutant("listed-last-values", "fwd_wgmma: a row tile's last values are those of tile 0",
-       WGMMA, "load_values(p, pipe, v, before, KEY_TILE(p.fwd, before, first_tile(before)) * BN, mended);",
-       "load_values(p, pipe, v, before, 0, mended);", VARIANTS["wgmma"], nth=2)
+       WGMMA, "KEY_TILE(here, first_tile(before)) * BN", "0", VARIANTS["wgmma"])
+mutant("listed-values-of-next", "fwd_wgmma: or those of the next row tile's last keys",
+       WGMMA, "KEY_TILE(rest, first_tile(before)) * BN", "KEY_TILE(here, first_tile(before)) * BN", VARIANTS["wgmma_tickets"])
 mutant("listed-biases-beside", "fwd_wgmma: masks come from another tile than keys",
-       WGMMA, "load_biases(p, pipe, bias, t, KEY_TILE(p.fwd, t, tile - 1) * BN)",
-       "load_biases(p, pipe, bias, t, (tile - 1) * BN)", VARIANTS["wgmma_tickets"])
+       WGMMA, "KEY_TILE(next, tile - 1) * BN);\n      here", "(tile - 1) * BN);\n      here", VARIANTS["wgmma_tickets"])
 mutant("listed-masked-as-numbered", "fwd_wgmma: a tile is masked as if it lay where its number is",
-       WGMMA, "const int at = KEY_TILE(p, t, tile);", "const int at = tile;", VARIANTS["wgmma_turns"])
+       WGMMA, "const int at = KEY_TILE(listed, tile);", "const int at = tile;", VARIANTS["wgmma_turns"])
+mutant("listed-open-copied", "fwd_wgmma: masks are copied for tiles where nobody reads them",
+       WGMMA, "if (!SKIP || hides(next)) load_biases", "load_biases", VARIANTS["wgmma_tickets"])
+mutant("listed-open-read", "fwd_wgmma: masks are waited for where none is copied",
+       WGMMA, "at * BN, !SKIP || hides(listed));", "at * BN, true);", VARIANTS["wgmma_tickets"])
+mutant("listed-open-none", "fwd_wgmma: no tile is masked by bytes",
+       WGMMA, "at * BN, !SKIP || hides(listed));", "at * BN, !SKIP);", VARIANTS["wgmma_splits"])
+mutant("listed-told-early", "fwd_wgmma: an entry is told before the slot is free, whose last one is still read",
+       WGMMA, "  if (!wait_for(p.fwd, pipe.k_empty, at.slot, at.phase + 1)) return; // another arrival would be one too many\n  if constexpr (SKIP) store_shared_32(pipe.entries + 4 * at.slot, entry);\n",
+       "  if constexpr (SKIP) store_shared_32(pipe.entries + 4 * at.slot, entry);\n  if (!wait_for(p.fwd, pipe.k_empty, at.slot, at.phase + 1)) return; // another arrival would be one too many\n",
+       VARIANTS["wgmma"])
+mutant("listed-entry-of-first-slot", "fwd_wgmma: entries lie in one place",
+       WGMMA, "load_shared_32(pipe.entries + 4 * slot)", "load_shared_32(pipe.entries + 0 * slot)", VARIANTS["wgmma"])
+mutant("listed-heard-alone", "fwd_wgmma: a lane gives the slot back before the others have read its entry",
+       WGMMA, "4 * slot);\n  warp_barrier();\n  return entry;", "4 * slot);\n  return entry;", VARIANTS["wgmma"])
+mutant("listed-mma-never-hides", "fwd_mma: no open tile is masked by bytes",
+       MMA, "take_open(rows, rising, q, lane_at, at, p, w, first_row(w), first_key(w, tile), MAY_HIDE(w, tile));",
+       "take_open(rows, rising, q, lane_at, at, p, w, first_row(w), first_key(w, tile), false);", VARIANTS["mma"])
+mutant("listed-mma-masked-never-hides", "fwd_mma: nor one at an end",
+       MMA, "take_masked(rows, q, lane_at, at, p, w, first_row(w), first_key(w, tile), MAY_HIDE(w, tile));",
+       "take_masked(rows, q, lane_at, at, p, w, first_row(w), first_key(w, tile), false);", VARIANTS["mma"], nth=1)
+mutant("listed-weaving-of-this", "fwd_mma: with weaving the next tile's scores are masked if this tile's are",
+       MMA, "slice + 1 < SLICES ? biases : next_biases", "biases", VARIANTS["mma_weaving"])
+mutant("listed-hides-odd", "bits of an entry are mistaken",
+       TILES, "return entry & 1;", "return !(entry & 1);", VARIANTS["mma"])
