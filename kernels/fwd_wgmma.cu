@@ -155,12 +155,11 @@ FL4_DEV void multiply_weights_values(float (&o)[D / 2], const Weights &w, u32 v)
   wgmma_commit();
 }
 
-// Before the slot is given back, which one lane does for its warp.
+// By the lane that gives the slot back for its warp.
 FL4_DEV int hear_entry(const Pipeline &pipe, int slot)
 {
-  const int entry = (int)load_shared_32(pipe.entries + 4 * slot);
-  warp_barrier();
-  return entry;
+  const u32 entry = lane() == 0 ? load_shared_32(pipe.entries + 4 * slot) : 0;
+  return (int)shuffle_from(entry, 0);
 }
 
 // The end of a block's only row tile, or of its last.

@@ -4,9 +4,9 @@
 // any. Attention kernels that are built with FL4_SKIP walk these lists in place of all tiles (fl4_tiles.cuh). Tiles beyond the
 // diagonal, a window, or a sequence's length are not in them either.
 //
-// A block makes one list. Each of its warps looks at a tile, until it has found both a byte that is 0 and one that is not:
-// only tiles that are all hidden or all shown, which then cost little, are read to their end. First it takes one piece a lane, which
-// tells where bytes differ from key to key; so such a mask is hardly read.
+// A block makes one list. Each of its warps glances at some tiles at once, a piece a lane of each, which tells where bytes differ
+// from key to key; so such a mask is hardly read. Then it looks at each of the others until it has found both a byte that is 0
+// and one that is not: only tiles that are all hidden or all shown, which then cost little, are read to their end.
 #include "fl4_aux.h"
 #include "fl4_common.cuh"
 #include "fl4_sequence.cuh"
@@ -35,44 +35,83 @@ FL4_DEV u32 zero_among(u32 four)
   return (four - 0x01010101u) & ~four & 0x80808080u;
 }
 
-// Is one of the bytes not 0, and one 0, `bytes` a row? All lanes of the warp get the answer.
-struct Seen {
-  bool shown, hidden;
+// The bytes of a row tile's mask; of a key tile, they begin at `first` in each row.
+struct Mask {
+  const char *row;
+  i64 row_bytes, key_bytes;
+  int rows, tile_keys, keys_end;
+  FL4_MEMBER const char *first(int tile) const { return row + tile * tile_keys * key_bytes; }
+  FL4_MEMBER int bytes(int tile) const { return key_bytes ? min_i32(tile_keys, keys_end - tile * tile_keys) : 1; }
+  FL4_MEMBER int pieces(int tile) const { return (bytes(tile) + 30) / 16; } // of a row, wherever it begins
+  FL4_MEMBER Piece piece(int tile, int n) const
+  {
+    return piece_of(first(tile) + n / pieces(tile) * row_bytes, n % pieces(tile), bytes(tile));
+  }
 };
-FL4_DEV Seen look_at(const char *first, i64 row_bytes, int rows, int bytes)
+
+// What bytes were found, in a piece or by a lane, a bit for each tile.
+struct Found {
+  u32 shown, hidden;
+};
+FL4_DEV void note(Found &found, const u32 (&x)[4], int tile)
 {
-  const int pieces = (bytes + 30) / 16, all = rows * pieces;
-  Seen seen = {};
-  for (int next = 0; next < all && !(seen.shown && seen.hidden); next += next == 0 ? 32 : 32 * AT_ONCE) {
-    const int end = next == 0 ? min_i32(32, all) : all;
-    u32 x[AT_ONCE][4], whole = 0, shown = 0, hidden = 0;
+  u32 shown = 0, hidden = 0;
+#pragma unroll
+  for (int word = 0; word < 4; word++) shown |= x[word], hidden |= zero_among(x[word]);
+  found.shown |= (u32)(shown != 0) << tile, found.hidden |= (u32)(hidden != 0) << tile;
+}
+
+// One piece a lane of each of the `n` tiles `tile`, `tile` + WARPS, …, at most AT_ONCE. To wait for one after the other would take
+// most of the time.
+FL4_DEV Found glance(const Mask &mask, int tile, int n)
+{
+  Found found = {0, 0};
+  u32 x[AT_ONCE][4], whole = 0;
+#pragma unroll
+  for (int i = 0; i < AT_ONCE; i++) {
+    if (i >= n || lane_index() >= mask.rows * mask.pieces(tile + i * WARPS)) continue;
+    const Piece piece = mask.piece(tile + i * WARPS, lane_index());
+    if (!piece.whole()) continue;
+    load_global_128(x[i], piece.row + piece.begin);
+    whole |= 1u << i;
+  }
+#pragma unroll
+  for (int i = 0; i < AT_ONCE; i++)
+    if (whole >> i & 1) note(found, x[i], i);
+  return found;
+}
+
+// The same of one tile, until all is known.
+FL4_DEV Found look_at(const Mask &mask, int tile)
+{
+  const int all = mask.rows * mask.pieces(tile);
+  Found found = {0, 0};
+  for (int next = 0; next < all && !(warp_any(found.shown) && warp_any(found.hidden)); next += 32 * AT_ONCE) {
+    u32 x[AT_ONCE][4], whole = 0;
 #pragma unroll
     for (int i = 0; i < AT_ONCE; i++) {
       const int item = next + i * 32 + lane_index();
-      if (item >= end) continue;
-      const Piece piece = piece_of(first + item / pieces * row_bytes, item % pieces, bytes);
+      if (item >= all) continue;
+      const Piece piece = mask.piece(tile, item);
       if (!piece.whole()) continue;
       load_global_128(x[i], piece.row + piece.begin);
       whole |= 1u << i;
     }
 #pragma unroll
     for (int i = 0; i < AT_ONCE; i++)
-#pragma unroll
-      for (int word = 0; word < 4; word++)
-        if (whole >> i & 1) shown |= x[i][word], hidden |= zero_among(x[i][word]);
+      if (whole >> i & 1) note(found, x[i], 0);
 #pragma unroll 1
     for (int i = 0; i < AT_ONCE; i++) {
       const int item = next + i * 32 + lane_index();
-      if (item >= end) continue;
-      const Piece piece = piece_of(first + item / pieces * row_bytes, item % pieces, bytes);
+      if (item >= all) continue;
+      const Piece piece = mask.piece(tile, item);
       for (int at = piece.begin; at < piece.end && !piece.whole(); at++) {
         const u32 byte = load_global_8(piece.row + at);
-        shown |= byte, hidden |= byte == 0;
+        found.shown |= byte != 0, found.hidden |= byte == 0;
       }
     }
-    seen.shown |= warp_any(shown != 0), seen.hidden |= warp_any(hidden != 0);
   }
-  return seen;
+  return found;
 }
 
 // The sum over the lanes up to this one.
@@ -98,18 +137,33 @@ FL4_KERNEL(fl4_mask_tiles, 256, 3)(FL4_PARAM fl4_mask_tiles_params params)
   const int first_row = row_tile * params.tile_rows, last_row = min_i32(first_row + params.tile_rows, p.Sq) - 1;
   const int keys_end_here = keys_end(p, p.Sq, keys, last_row);
   const int end = (keys_end_here + params.tile_keys - 1) / params.tile_keys;
-  const int rows = p.bias_stride[2] ? last_row - first_row + 1 : 1;
-  const char *mask = reinterpret_cast<const char *>(p.bias) + b * p.bias_stride[0] + h * p.bias_stride[1] +
-                     first_row * p.bias_stride[2];
+  const Mask mask = {
+      reinterpret_cast<const char *>(p.bias) + b * p.bias_stride[0] + h * p.bias_stride[1] +
+          first_row * p.bias_stride[2],
+      p.bias_stride[2],
+      p.bias_stride[3],
+      p.bias_stride[2] ? last_row - first_row + 1 : 1,
+      params.tile_keys,
+      keys_end_here,
+  };
   char *const list = tile_list(p, b, h, row_tile);
 
   int listed = 0;
   for (int first = keys_begin(p, p.Sq, keys, first_row) / params.tile_keys; first < end; first += FL4_AUX_THREADS) {
     const int n = min_i32(FL4_AUX_THREADS, end - first);
-    for (int i = warp; i < n; i += WARPS) {
-      const int key0 = (first + i) * params.tile_keys, bytes = min_i32(params.tile_keys, keys_end_here - key0);
-      const Seen seen = look_at(mask + key0 * p.bias_stride[3], p.bias_stride[2], rows, p.bias_stride[3] ? bytes : 1);
-      if (lane_index() == 0) store_shared_32(found + 4 * i, (seen.shown ? SHOWN : 0) | (seen.hidden ? HIDDEN : 0));
+    for (int i = warp; i < n; i += WARPS * AT_ONCE) {
+      const int several = min_i32((n - i + WARPS - 1) / WARPS, AT_ONCE);
+      const Found glanced = glance(mask, first + i, several);
+#pragma unroll 1
+      for (int e = 0; e < several; e++) {
+        bool shown = warp_any(glanced.shown >> e & 1), hidden = warp_any(glanced.hidden >> e & 1);
+        if (!(shown && hidden)) {
+          const Found seen = look_at(mask, first + i + e * WARPS);
+          shown = warp_any(seen.shown), hidden = warp_any(seen.hidden);
+        }
+        if (lane_index() == 0)
+          store_shared_32(found + 4 * (i + e * WARPS), (shown ? SHOWN : 0) | (hidden ? HIDDEN : 0));
+      }
     }
     block_barrier();
     const u32 mine = thread_index() < n ? load_shared_32(found + 4 * thread_index()) : 0;

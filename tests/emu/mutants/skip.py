@@ -22,27 +22,39 @@ mutant("lists-first-piece", "of a row's bytes the first piece is begun before th
 mutant("lists-last-piece", "and the last one ends behind it",
        MASK, "min_i32(at + 16, bytes)", "at + 16", LISTS)
 mutant("lists-pieces-as-aligned", "a row that begins between pieces has no more of them than one that does not",
-       MASK, "(bytes + 30) / 16", "(bytes + 15) / 16", LISTS)
+       MASK, "(bytes(tile) + 30) / 16", "(bytes(tile) + 15) / 16", LISTS)
 mutant("lists-whole-pieces-only", "pieces that are not whole are not looked at",
        MASK, "at < piece.end && !piece.whole()", "at < piece.end && piece.whole()", LISTS)
 mutant("lists-first-words", "of sixteen bytes four are looked at",
        MASK, "word < 4; word++", "word < 1; word++", LISTS)
 mutant("lists-own-lane", "each lane goes by what it has seen itself",
-       MASK, "seen.shown |= warp_any(shown != 0)", "seen.shown |= shown != 0", LISTS)
+       MASK, "shown = warp_any(seen.shown)", "shown = seen.shown", LISTS)
 mutant("lists-own-lane-hidden", "and by what it has seen hidden",
-       MASK, "seen.hidden |= warp_any(hidden != 0)", "seen.hidden |= hidden != 0", LISTS)
+       MASK, "hidden = warp_any(seen.hidden)", "hidden = seen.hidden", LISTS)
+mutant("lists-own-lane-at-once", "or at a glance",
+       MASK, "shown = warp_any(glanced.shown >> e & 1)", "shown = glanced.shown >> e & 1", LISTS)
+mutant("lists-glance-of-first", "what is glanced at in the first tile counts for all",
+       MASK, "hidden = warp_any(glanced.hidden >> e & 1)", "hidden = warp_any(glanced.hidden & 1)", LISTS)
+mutant("lists-glance-of-all", "and in any of them",
+       MASK, "if (whole >> i & 1) note(found, x[i], i);\n  return", "if (whole >> i & 1) note(found, x[i], 0), found.shown |= 510 * (found.shown & 1);\n  return", LISTS)
+mutant("lists-glance-beyond", "the glance goes behind a tile's last row",
+       MASK, "lane_index() >= mask.rows * mask.pieces(tile + i * WARPS)", "false", LISTS)
+mutant("lists-glance-enough", "tiles are only glanced at",
+       MASK, "if (!(shown && hidden)) {", "if (!(shown || hidden)) {", LISTS)
+mutant("lists-glance-next", "and takes the next ones too late",
+       MASK, "i < n; i += WARPS * AT_ONCE", "i < n; i += WARPS * 32", LISTS)
 mutant("lists-enough-shown", "a tile of which something is shown is not looked at any further",
-       MASK, "!(seen.shown && seen.hidden)", "!seen.shown", LISTS)
+       MASK, "!(warp_any(found.shown) && warp_any(found.hidden))", "!warp_any(found.shown)", LISTS)
 mutant("lists-enough-hidden", "nor one of which something is hidden",
-       MASK, "!(seen.shown && seen.hidden)", "!seen.hidden", LISTS)
+       MASK, "!(warp_any(found.shown) && warp_any(found.hidden))", "!warp_any(found.hidden)", LISTS)
 mutant("lists-hidden-words", "of pieces only those that are hidden as a whole count as hidden",
-       MASK, "hidden |= zero_among(x[i][word])", "hidden |= x[i][word] == 0", LISTS)
+       MASK, "hidden |= zero_among(x[word])", "hidden |= x[word] == 0", LISTS)
 mutant("lists-high-bytes", "bytes from 128 on count as 0",
        MASK, "(four - 0x01010101u) & ~four & 0x80808080u", "((four - 0x01010101u) | four) & 0x80808080u", LISTS)
 mutant("lists-pieces-not-read", "pieces that are not whole count as hidden",
-       MASK, "if (whole >> i & 1) shown", "if ((whole >> i & 1) || !(x[i][word] = 0)) shown", LISTS)
+       MASK, "if (whole >> i & 1) note(found, x[i], 0);", "if (whole >> i & 1) note(found, x[i], 0); else found.hidden = 1;", LISTS)
 mutant("lists-bytes-shown", "of pieces that are not whole nothing is hidden",
-       MASK, "shown |= byte, hidden |= byte == 0;", "shown |= byte;", LISTS)
+       MASK, "found.shown |= byte != 0, found.hidden |= byte == 0;", "found.shown |= byte != 0;", LISTS)
 mutant("lists-none-open", "a list of nothing has a tile that the mask does not hide",
        MASK, "entry(max_i32(end - 1, 0), true)", "entry(max_i32(end - 1, 0), false)", LISTS)
 mutant("lists-never-hides", "no tile is said to have hidden keys",
@@ -50,15 +62,15 @@ mutant("lists-never-hides", "no tile is said to have hidden keys",
 mutant("lists-first-pieces", "only the first pieces of a tile are looked at",
        MASK, "next < all && !(", "next < 1 && !(", LISTS)
 mutant("lists-beyond-pieces", "lanes go on behind the last piece of a tile",
-       MASK, "if (item >= end) continue;", "if (item >= end + 32) continue;", LISTS, nth=1)
+       MASK, "if (item >= all) continue;", "if (item >= all + 32) continue;", LISTS, nth=1)
 mutant("lists-row-again", "each row is the first",
-       MASK, "first + item / pieces * row_bytes", "first", LISTS, nth=1)
+       MASK, "first(tile) + n / pieces(tile) * row_bytes", "first(tile)", LISTS)
 mutant("lists-rows-beyond", "rows behind the last query are looked at",
        MASK, "min_i32(first_row + params.tile_rows, p.Sq) - 1", "first_row + params.tile_rows - 1", LISTS)
 mutant("lists-keys-beyond", "keys behind the last that any row sees are looked at",
-       MASK, "min_i32(params.tile_keys, keys_end_here - key0)", "params.tile_keys", LISTS)
+       MASK, "min_i32(tile_keys, keys_end - tile * tile_keys)", "tile_keys", LISTS)
 mutant("lists-one-key-of-many", "of a mask for each key the first is looked at",
-       MASK, "p.bias_stride[3] ? bytes : 1", "1", LISTS)
+       MASK, "key_bytes ? min_i32(tile_keys, keys_end - tile * tile_keys) : 1", "1", LISTS)
 mutant("lists-begin-at-0", "tiles before the window are listed",
        MASK, "int first = keys_begin(p, p.Sq, keys, first_row) / params.tile_keys;", "int first = 0;", LISTS)
 mutant("lists-begin-with-last-row", "tiles that only the first rows see are not",
@@ -152,8 +164,11 @@ mutant("listed-told-early", "fwd_wgmma: an entry is told before the slot is free
        VARIANTS["wgmma"])
 mutant("listed-entry-of-first-slot", "fwd_wgmma: entries lie in one place",
        WGMMA, "load_shared_32(pipe.entries + 4 * slot)", "load_shared_32(pipe.entries + 0 * slot)", VARIANTS["wgmma"])
-mutant("listed-heard-alone", "fwd_wgmma: a lane gives the slot back before the others have read its entry",
-       WGMMA, "4 * slot);\n  warp_barrier();\n  return entry;", "4 * slot);\n  return entry;", VARIANTS["wgmma"])
+mutant("listed-heard-by-another", "fwd_wgmma: a lane gives the slot back whose entry another reads",
+       WGMMA, "lane() == 0 ? load_shared_32(pipe.entries + 4 * slot) : 0;\n  return (int)shuffle_from(entry, 0);",
+       "lane() == 9 ? load_shared_32(pipe.entries + 4 * slot) : 0;\n  return (int)shuffle_from(entry, 9);", VARIANTS["wgmma"])
+mutant("listed-heard-by-one", "fwd_wgmma: the other lanes do not hear the entry",
+       WGMMA, "return (int)shuffle_from(entry, 0);", "return (int)entry;", VARIANTS["wgmma"])
 mutant("listed-mma-never-hides", "fwd_mma: no open tile is masked by bytes",
        MMA, "take_open(rows, rising, q, lane_at, at, p, w, first_row(w), first_key(w, tile), MAY_HIDE(w, tile));",
        "take_open(rows, rising, q, lane_at, at, p, w, first_row(w), first_key(w, tile), false);", VARIANTS["mma"])
