@@ -32,6 +32,9 @@
 #ifndef FL4_KGROUPS
 #define FL4_KGROUPS 1  // groups of warps that share the keys of a tile
 #endif
+#ifndef FL4_SHARE
+#define FL4_SHARE 0  // 1: four warps share their rows' weights, and divide keys and columns (mma_share.cuh)
+#endif
 #ifndef FL4_SPLITS
 #define FL4_SPLITS 1  // blocks that share the key tiles of a row tile
 #endif
@@ -39,9 +42,9 @@
 #define FL4_CTAS 1  // blocks that must fit a multiprocessor: bounds the registers
 #endif
 
-constexpr bool Q_IN_REGISTERS = FL4_QREG, WEAVE = FL4_WEAVE;
+constexpr bool Q_IN_REGISTERS = FL4_QREG, WEAVE = FL4_WEAVE, SHARE = FL4_SHARE;
 constexpr int BM = FL4_BM, BN = FL4_BN, WARPS = FL4_WARPS, STAGES = FL4_STAGES, CTAS = FL4_CTAS;
-constexpr int SLICE = FL4_SLICE, KGROUPS = FL4_KGROUPS, SPLITS = FL4_SPLITS;
+constexpr int SLICE = FL4_SLICE, KGROUPS = SHARE ? 2 : FL4_KGROUPS, SPLITS = FL4_SPLITS;
 constexpr int THREADS = 32 * WARPS;
 
 // The tile is as wide as the matrix instructions need: D up to a multiple of 16, the rest zero.
@@ -78,10 +81,16 @@ constexpr int V_SLOTS = STAGES, K_SLOTS = STAGES + WEAVE, RING_BYTES = (V_SLOTS 
 constexpr int Q_OFFSET = Q_IN_REGISTERS ? RING_BYTES - 2 * TILE_BYTES : RING_BYTES;
 constexpr int WALK_BYTES = Q_OFFSET + Q_BYTES > RING_BYTES ? Q_OFFSET + Q_BYTES : RING_BYTES;
 
+// Where four warps share rows, behind Q: two tiles of their weights, then for each row two maxima and a factor.
+constexpr int TEAM_WARPS = 4, TEAM_ROWS = 64, TEAMS = WARPS / TEAM_WARPS;
+constexpr int WEIGHT_ROW_BYTES = BN * 2, WEIGHT_TILE_BYTES = BM * WEIGHT_ROW_BYTES;
+constexpr int WEIGHTS_OFFSET = WALK_BYTES, MAXIMA_OFFSET = WEIGHTS_OFFSET + 2 * WEIGHT_TILE_BYTES;
+constexpr int FACTORS_OFFSET = MAXIMA_OFFSET + 2 * BM * 4, SHARE_BYTES = FACTORS_OFFSET + BM * 4;
+
 // What a warp hands to another one: its rows' output, sums and maxima, in pieces of 16 bytes a lane.
 constexpr int PARTIAL_PIECES = M16 * (D8 + 1 + EXACT_SUM), PARTIAL_BYTES = PARTIAL_PIECES * 32 * 16;
 constexpr int MERGE_BYTES = (KGROUPS - 1) * ROW_WARPS * PARTIAL_BYTES;
-constexpr int SMEM_BYTES = MERGE_BYTES > WALK_BYTES ? MERGE_BYTES : WALK_BYTES;  // what the host must give the block
+constexpr int SMEM_BYTES = SHARE ? SHARE_BYTES : MERGE_BYTES > WALK_BYTES ? MERGE_BYTES : WALK_BYTES;  // what the host must give the block
 
 static_assert(WARPS >= 1 && WARPS <= 16, "FL4_WARPS: 1 to 16");
 static_assert(KGROUPS >= 1 && WARPS % KGROUPS == 0, "FL4_KGROUPS: divides FL4_WARPS");
@@ -91,6 +100,9 @@ static_assert(SLICE % 16 == 0 && SLICE >= 16 && GROUP_KEYS % SLICE == 0, "FL4_SL
 static_assert(!WEAVE || SLICES % 2 == 0, "FL4_WEAVE: an even number of slices");
 static_assert(STAGES >= 2 && STAGES <= 8, "FL4_STAGES: 2 to 8");
 static_assert(SPLITS >= 1 && SPLITS <= 64, "FL4_SPLITS: 1 to 64");
+static_assert(!SHARE || (WARPS % TEAM_WARPS == 0 && M16 == 2 && SLICES == 1 && DP % 64 == 0),
+              "FL4_SHARE: teams of four warps, 64 rows each, half the keys a slice, D up to a multiple of 64");
+static_assert(!SHARE || (!Q_IN_REGISTERS && !WEAVE && FL4_KGROUPS == 1 && SPLITS == 1), "FL4_SHARE: without the others");
 static_assert(CTAS >= 1 && CTAS <= 16, "FL4_CTAS: 1 to 16");
 #ifdef FL4_EXPECT_SMEM  // the tests': what the host computes for the same variant
 static_assert(SMEM_BYTES == FL4_EXPECT_SMEM, "FL4_EXPECT_SMEM: the host's size of the shared memory is another");

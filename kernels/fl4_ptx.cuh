@@ -46,6 +46,16 @@ FL4_DEV u32 smem_base()
 
 // All threads of the block. bar.sync, 9.7.13.1
 FL4_DEV void block_barrier() { asm volatile("bar.sync 0;" ::: "memory"); }
+// The same; true if p holds in any of them. 9.7.13.1
+FL4_DEV bool block_any(bool p)
+{
+  u32 r;
+  asm volatile("{ .reg .pred p, q; setp.ne.u32 p, %1, 0; bar.red.or.pred q, 0, p; selp.u32 %0, 1, 0, q; }"
+               : "=r"(r)
+               : "r"((u32)p)
+               : "memory");
+  return r;
+}
 // All threads of the warp; orders their shared memory accesses. bar.warp.sync, 9.7.13.2
 FL4_DEV void warp_barrier() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memory"); }
 
@@ -336,6 +346,7 @@ FL4_DEV float fma_f32(float a, float b, float c)
   return y;
 }
 FL4_DEV float float_from_bits(u32 bits) { return __uint_as_float(bits); }
+FL4_DEV u32 bits_from_float(float x) { return __float_as_uint(x); }
 
 // ---------------------------------------------------------------- across the warp
 

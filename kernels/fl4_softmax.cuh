@@ -63,7 +63,8 @@ FL4_DEV void rescale(Rows &rows, int m, int half, float factor)
 constexpr int WEIGHT_PAIRS = M16 * S8 * 2;  // of a lane in a slice
 
 // The pairs [first, last) of a slice's weights, along the keys, by the references as they stand.
-FL4_DEV void weigh(Weights &weights, SliceSums &sums, const Scores &s, const Rows &rows, float scale, int first, int last)
+template <class AnyRows>
+FL4_DEV void weigh(Weights &weights, SliceSums &sums, const Scores &s, const AnyRows &rows, float scale, int first, int last)
 {
 #pragma unroll
   for (int pair = 0; pair < WEIGHT_PAIRS; pair++) {

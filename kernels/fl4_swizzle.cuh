@@ -13,21 +13,26 @@
 
 #include "fl4_ptx.cuh"
 
+template <int CHUNKS_A_ROW> struct Swizzle {
+  static constexpr int GROUP = CHUNKS_A_ROW % 8 == 0 ? 8 : CHUNKS_A_ROW % 4 == 0 ? 4 : 2;
+  static constexpr int SHIFT = GROUP == 8 ? 0 : GROUP == 4 ? 1 : 2;
+
+  // Byte offset of a chunk in its tile.
+  static FL4_MEMBER u32 offset(int row, int chunk)
+  {
+    return row * (CHUNKS_A_ROW * 16) + (chunk ^ ((row >> SHIFT) & (GROUP - 1))) * 16;
+  }
+
+  // Address of the fragment `step` · 16 elements further along the rows than `base`. The step's chunk
+  // number is even and the lane's own part is in bit 0, so the XOR of the two swizzles is one XOR.
+  static FL4_MEMBER u32 along(u32 base, int step)
+  {
+    return (base ^ ((step % (GROUP / 2)) * 32)) + (step / (GROUP / 2)) * (GROUP * 16);
+  }
+};
+
 constexpr int CHUNKS = DP / 8;
-constexpr int GROUP = CHUNKS % 8 == 0 ? 8 : CHUNKS % 4 == 0 ? 4 : 2;
-constexpr int SHIFT = GROUP == 8 ? 0 : GROUP == 4 ? 1 : 2;
-
-// Byte offset of a chunk in its tile.
-FL4_DEV u32 chunk_offset(int row, int chunk)
-{
-  return row * ROW_BYTES + (chunk ^ ((row >> SHIFT) & (GROUP - 1))) * 16;
-}
-
-// Address of the fragment `step` · 16 elements further along the rows than `base`. The step's chunk
-// number is even and the lane's own part is in bit 0, so the XOR of the two swizzles is one XOR.
-FL4_DEV u32 along_row(u32 base, int step)
-{
-  return (base ^ ((step % (GROUP / 2)) * 32)) + (step / (GROUP / 2)) * (GROUP * 16);
-}
+FL4_DEV u32 chunk_offset(int row, int chunk) { return Swizzle<CHUNKS>::offset(row, chunk); }
+FL4_DEV u32 along_row(u32 base, int step) { return Swizzle<CHUNKS>::along(base, step); }
 
 #endif

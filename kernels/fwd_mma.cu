@@ -5,8 +5,7 @@
 // A block computes BM query rows of one head; its warps share the rows, and with several key groups the keys
 // too. Key and value tiles pass through rings in shared memory, from right to left: so only the very first
 // can be partial, and only its loads are guarded. A tile is taken in slice by slice: scores, weights,
-// product with the values. Weights go from one matrix product to the next in registers: the result layout
-// of the first is the operand layout of the second. (FlashAttention-2, Dao, arXiv 2307.08691.)
+// product with the values. Or four warps share their rows, and each takes its part of the scores and of the output (mma_share.cuh).
 //
 // Tiles that may need a mask come first, each slice by its true maxima; then the steady loop of fl4_softmax.cuh.
 #include "fl4_abi.h"
@@ -21,124 +20,11 @@
 #include "fl4_softmax.cuh"
 #include "fl4_merge.cuh"
 #include "fl4_epilogue.cuh"
-
-// ---------------------------------------------------------------- S = Q Kᵀ
-
-// Q of the warp's rows, as the A operand; with Q in shared memory it is read anew for each slice.
-struct Query {
-  u32 fragment[Q_IN_REGISTERS ? D16 : 1][M16][4];
-  u32 base; // the lane's address in the Q tile
-};
-
-FL4_DEV void read_query(u32 (&fragment)[M16][4], const Query &q, int d)
-{
-#pragma unroll
-  for (int m = 0; m < M16; m++) ldmatrix_x4(fragment[m], along_row(q.base, d) + m * 16 * ROW_BYTES);
-}
-
-FL4_DEV void read_keys(u32 (&fragment)[S16][4], u32 keys, int d)
-{
-#pragma unroll
-  for (int n = 0; n < S16; n++) ldmatrix_x4(fragment[n], along_row(keys, d) + n * 16 * ROW_BYTES);
-}
-
-// 16 elements of the head dimension.
-FL4_DEV void multiply_step(Scores &s, const Query &q, const u32 (&k)[S16][4], int d)
-{
-  u32 rows[M16][4];
-  if (Q_IN_REGISTERS) {
-#pragma unroll
-    for (int m = 0; m < M16; m++)
-#pragma unroll
-      for (int e = 0; e < 4; e++) rows[m][e] = q.fragment[Q_IN_REGISTERS ? d : 0][m][e];
-  } else {
-    read_query(rows, q, d);
-  }
-#pragma unroll
-  for (int n = 0; n < S16; n++)
-#pragma unroll
-    for (int m = 0; m < M16; m++) {
-      if (d == 0) {
-        mma_16x8x16_first(s[m][2 * n], rows[m], k[n][0], k[n][1]);
-        mma_16x8x16_first(s[m][2 * n + 1], rows[m], k[n][2], k[n][3]);
-      } else {
-        mma_16x8x16(s[m][2 * n], rows[m], k[n][0], k[n][1]);
-        mma_16x8x16(s[m][2 * n + 1], rows[m], k[n][2], k[n][3]);
-      }
-    }
-}
-
-// `keys`: the lane's address in the slice.
-FL4_DEV void multiply_query_keys(Scores &s, const Query &q, u32 keys)
-{
-#pragma unroll
-  for (int d = 0; d < D16; d++) {
-    u32 k[S16][4];
-    read_keys(k, keys, d);
-    multiply_step(s, q, k, d);
-  }
-}
-
-// The same, with the weights of the slice before in between: the matrix pipe works while the exponentials are
-// taken. Fragments are read one step ahead.
-FL4_DEV void multiply_query_keys_and_weigh(Scores &s, const Query &q, u32 keys, Weights &weights, SliceSums &sums,
-                                           const Scores &ready, const Rows &rows, float scale)
-{
-  u32 k[2][S16][4];
-  read_keys(k[0], keys, 0);
-#pragma unroll
-  for (int d = 0; d < D16; d++) {
-    if (d + 1 < D16) read_keys(k[(d + 1) % 2], keys, d + 1);
-    multiply_step(s, q, k[d % 2], d);
-    weigh(weights, sums, ready, rows, scale, d * WEIGHT_PAIRS / D16, (d + 1) * WEIGHT_PAIRS / D16);
-  }
-}
-
-// ---------------------------------------------------------------- O += P V
-
-// The values of a slice: the lane's address, and the first fragment, which is read ahead. The compiler moves nothing
-// across the vote on the weights, and would have the product wait for it.
-struct Values {
-  u32 at;
-  u32 first[4];
-};
-
-FL4_DEV Values begin_values(u32 at)
-{
-  Values v;
-  v.at = at;
-  ldmatrix_x4_trans(v.first, along_row(at, 0));
-  return v;
-}
-
-// The sums are one more column of V, of ones.
-FL4_DEV void multiply_weights_values(Rows &rows, const Weights &weights, const Values &values, const fl4_fwd_params &p)
-{
-  float before[M16][2];
-#pragma unroll
-  for (int m = 0; m < M16; m++) before[m][0] = rows.sum[m][0], before[m][1] = rows.sum[m][2];
-#pragma unroll
-  for (int n = 0; n < S16; n++) {
-#pragma unroll
-    for (int m = 0; m < M16; m++) mma_16x8x16(rows.sum[m], weights[n][m], PACKED_ONES, PACKED_ONES);
-#pragma unroll
-    for (int d = 0; d < D16; d++) {
-      u32 v[4];
-      if (n == 0 && d == 0) {
-#pragma unroll
-        for (int e = 0; e < 4; e++) v[e] = values.first[e];
-      } else {
-        ldmatrix_x4_trans(v, along_row(values.at, d) + n * 16 * ROW_BYTES);
-      }
-#pragma unroll
-      for (int m = 0; m < M16; m++) {
-        mma_16x8x16(rows.o[m][2 * d], weights[n][m], v[0], v[1]);
-        mma_16x8x16(rows.o[m][2 * d + 1], weights[n][m], v[2], v[3]);
-      }
-    }
-  }
-  if (DEBUG) check_sums(rows, before, p);
-}
+#include "mma_products.cuh"
+#include "mma_ring.cuh"
+#if FL4_SHARE
+#include "mma_share.cuh"
+#endif
 
 FL4_DEV void add_sums(Rows &rows, const SliceSums &sums)
 {
@@ -149,104 +35,10 @@ FL4_DEV void add_sums(Rows &rows, const SliceSums &sums)
     for (int half = 0; half < 2; half++) rows.exact[m][half] += sums[m][half];
 }
 
-// ---------------------------------------------------------------- the rings
-
-// Tiles are numbered as they are walked: tile 0 is the rightmost.
-struct Ring {
-  const char *k, *v; // row 0 of the head
-  i64 k_row, v_row;  // bytes between rows
-  u32 smem;
-  int tiles, end; // of the row tile, and where this block stops
-  int keys;       // that there are
-  int b;          // whose pages they are
-#if FL4_SKIP
-  const char *list; // of the tiles
-#endif
-};
-
-// Where the walk stands: the slots of this tile's keys, the next tile's keys, and this tile's values.
-struct Slots {
-  int k, k_next, v;
-};
-
-FL4_DEV int slot_after(int slot, int slots)
-{
-  return slot + 1 == slots ? 0 : slot + 1;
-}
-FL4_DEV int slot_before(int slot, int slots)
-{
-  return slot == 0 ? slots - 1 : slot - 1;
-}
-FL4_DEV u32 k_slot(u32 smem, int slot)
-{
-  return smem + (slot == K_SLOTS - 1 ? RING_BYTES - TILE_BYTES : slot * TILE_BYTES);
-}
-FL4_DEV u32 v_slot(u32 smem, int slot)
-{
-  return smem + (K_SLOTS - 1 + slot) * TILE_BYTES;
-}
-
-template <bool GUARD> FL4_DEV void load_keys(const Ring &r, const fl4_fwd_params &p, int tile, int slot)
-{
-  const int key0 = FIRST_KEY(r, tile);
-  invariant(p, key0 >= 0 && key0 < r.keys, FL4_INVARIANT_IN_RANGE, key0, r.keys);
-  if (PAGED)
-    load_paged_tile<BN, GUARD>(p, k_slot(r.smem, slot), r.k, p.k_stride[0] * 2, r.k_row, r.b, key0, r.keys - key0);
-  else
-    load_tile<BN, GUARD>(p, k_slot(r.smem, slot), r.k + key0 * r.k_row, r.k_row, r.keys - key0);
-}
-template <bool GUARD> FL4_DEV void load_values(const Ring &r, const fl4_fwd_params &p, int tile, int slot)
-{
-  const int key0 = FIRST_KEY(r, tile);
-  invariant(p, key0 >= 0 && key0 < r.keys, FL4_INVARIANT_IN_RANGE, key0, r.keys);
-  if (PAGED)
-    load_paged_tile<BN, GUARD>(p, v_slot(r.smem, slot), r.v, p.v_stride[0] * 2, r.v_row, r.b, key0, r.keys - key0);
-  else
-    load_tile<BN, GUARD>(p, v_slot(r.smem, slot), r.v + key0 * r.v_row, r.v_row, r.keys - key0);
-}
-
-// What a tile needs beyond the tiles before it: its values, and its keys, or with weaving the next tile's keys.
-// One group is committed a tile, also when nothing is copied, so that the count of pending groups
-// means the same on the last tiles as on the first.
-template <bool GUARD_VALUES, bool GUARD_KEYS>
-FL4_DEV void load_for(const Ring &r, const fl4_fwd_params &p, int tile, int k, int v)
-{
-  if (tile + WEAVE < r.end) load_keys<GUARD_KEYS>(r, p, tile + WEAVE, k);
-  if (tile < r.end) load_values<GUARD_VALUES>(r, p, tile, v);
-  cp_async_commit();
-}
-
-// Waits for what a tile needs, and refills what the tile before it has left.
-FL4_DEV void begin_tile(const Ring &r, const fl4_fwd_params &p, int tile, const Slots &at)
-{
-  cp_async_wait<STAGES - 2>();
-  block_barrier(); // it is there for all; all have done with the tile before it
-  load_for<false, false>(r, p, tile + STAGES - 1, slot_before(at.k, K_SLOTS), slot_before(at.v, V_SLOTS));
-}
-
-FL4_DEV void end_tile(Slots &at)
-{
-  at.v = slot_after(at.v, V_SLOTS);
-  at.k = WEAVE ? at.k_next : slot_after(at.k, K_SLOTS);
-  if (WEAVE) at.k_next = slot_after(at.k, K_SLOTS);
-}
-
-// ---------------------------------------------------------------- the walk
-
 // The lane's addresses in slot 0, at the keys of its group.
 struct Lane {
   u32 k, v;
 };
-
-// The warp's first row, and the first key of its group in a tile.
-FL4_DEV int first_row(const Work &w)
-{
-  return w.row0 + row_warp() * WARP_ROWS;
-}
-FL4_DEV int first_key(const Work &w, int tile)
-{
-  return FIRST_KEY(w, tile) + key_group() * GROUP_KEYS;
-}
 
 // A tile of which the warp's rows do not see all: slice by slice, as far as they see.
 FL4_DEV void take_masked(Rows &rows, const Query &q, const Lane &lane_at, const Slots &at, const fl4_fwd_params &p,
@@ -363,32 +155,15 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
   }
   w.slope = alibi_slope(p, w.b, w.h);
   const u32 smem = smem_base();
+#if FL4_SHARE
+  share_rows(p, w, smem);
+#else
   Rows rows;
   clear(rows);
 
   if (w.first < w.end) {
-    const Ring ring = {
-      reinterpret_cast<const char *>(p.k) + key_offset(w, p.k_stride) * 2,
-      reinterpret_cast<const char *>(p.v) + key_offset(w, p.v_stride) * 2,
-      p.k_stride[2] * 2,
-      p.v_stride[2] * 2,
-      smem,
-      w.tiles,
-      w.end,
-      keys(p, w),
-      w.b,
-#if FL4_SKIP
-      w.list,
-#endif
-    };
-    const char *q_rows = reinterpret_cast<const char *>(p.q) + query_offset(p, w, p.q_stride, w.row0) * 2;
-
-    // Group 0: Q and all that the first tile needs; then a group for each further stage but one.
-    load_tile<BM, true>(p, smem + Q_OFFSET, q_rows, p.q_stride[2] * 2, queries(p, w) - w.row0);
-    if (WEAVE) load_keys<true>(ring, p, w.first, 0);
-    load_for<true, !WEAVE>(ring, p, w.first, WEAVE, 0);
-#pragma unroll
-    for (int i = 1; i < STAGES - 1; i++) load_for<false, false>(ring, p, w.first + i, i + WEAVE, i);
+    const Ring ring = ring_of(p, w, smem);
+    begin_walk(ring, p, w);
 
     Query q;
     q.base = smem + Q_OFFSET + row_warp() * WARP_ROWS * ROW_BYTES + lane_offset_q();
@@ -445,4 +220,5 @@ FL4_KERNEL(fl4_fwd_mma, THREADS, CTAS)(FL4_PARAM fl4_fwd_params p)
     if (Q_IN_REGISTERS && KGROUPS == 1) block_barrier(); // O goes where the last slots were
   }
   finish(rows, smem, p);
+#endif
 }

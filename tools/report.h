@@ -7,7 +7,7 @@
 
 /* Who was timed. The texts are the command line's, or of a file that was read. */
 typedef struct report_contender {
-  char name[64]; /* no two are alike */
+  char name[128]; /* no two are alike */
   fl4_bench_contender description;
 } report_contender;
 

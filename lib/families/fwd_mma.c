@@ -7,7 +7,7 @@
 
 #include "families.h"
 
-enum { BM, BN, WARPS, STAGES, QREG, SLICE, WEAVE, KGROUPS, SPLITS, CTAS, N_PARAMS };
+enum { BM, BN, WARPS, STAGES, QREG, SLICE, WEAVE, KGROUPS, SHARE, SPLITS, CTAS, N_PARAMS };
 
 enum { SYSTEM_SMEM = 1024 }; /* of each block's shared memory, on top of what it asks for */
 
@@ -22,6 +22,7 @@ static const fl4__param params[N_PARAMS] = {
     [SLICE] = {"slice", "keys whose scores a warp holds at a time", 7, {16, 32, 48, 64, 80, 96, 128}, false},
     [WEAVE] = {"weave", "1: the next slice's scores are computed among the exponentials of this one", 2, {0, 1}, true},
     [KGROUPS] = {"kgroups", "groups of warps that share the keys of a tile", 3, {1, 2, 4}, false},
+    [SHARE] = {"share", "1: four warps share the weights of 64 rows, and divide keys and columns", 2, {0, 1}, true},
     [SPLITS] = {"splits", "blocks that share the keys of a row tile", 6, {1, 2, 4, 8, 16, 32}, false},
     [CTAS] = {"ctas", "blocks that must fit a multiprocessor, which bounds the registers", 4, {1, 2, 3, 4}, false},
 };
@@ -43,10 +44,15 @@ static bool small_sm(const fl4_device_info *device)
   return device->smem_per_sm < 128 << 10;
 }
 
-/* Warps that share the query rows; blocks of 16 rows that each of them has. */
+/* Groups of warps by the keys that they take of a tile; warps that share the query rows; blocks of 16 rows that each of them has. */
+static int key_groups(const fl4__variant *v)
+{
+  return v->value[SHARE] ? 2 : v->value[KGROUPS];
+}
+
 static int row_warps(const fl4__variant *v)
 {
-  return v->value[WARPS] / v->value[KGROUPS];
+  return v->value[WARPS] / key_groups(v);
 }
 
 static int row_blocks(const fl4__variant *v)
@@ -71,6 +77,8 @@ static int smem_bytes(const fl4__variant *v, const fl4__problem *p)
   const int ring = (2 * v->value[STAGES] + v->value[WEAVE]) * tile;
   /* Q that goes to registers lies in the last slots until it is read. */
   const int walk = v->value[QREG] ? max(ring, ring - 2 * tile + q) : ring + q;
+  /* Two tiles of weights, and two maxima and a factor for each row. */
+  if (v->value[SHARE]) return walk + v->value[BM] * (4 * v->value[BN] + 3 * 4);
   const int merge = (v->value[KGROUPS] - 1) * row_warps(v) * partial_bytes(v, p->D, exact_sum(p));
   return max(walk, merge);
 }
@@ -99,6 +107,16 @@ static int features_need(const fl4__variant *v, const fl4__problem *p)
 }
 
 /*
+ * Of a thread whose warp shares its rows: output, a quarter of the columns of 64 rows; scores and weights of 32 rows and half of
+ * the keys; a rest. Of 329 points compiled, without and with features, the 116 for sm_89 that its shared memory allows need 115
+ * beside those two at most and spill nothing. For sm_90 those that fit by 60 spill 64 bytes at most, and 8 without any feature.
+ */
+static int registers_sharing(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
+{
+  return padded(p->D) / 2 + v->value[BN] + (small_sm(device) ? 115 : 60) + features_need(v, p);
+}
+
+/*
  * Registers of a thread: output, scores of a slice (of two, woven) and Q; half a key fragment, as they are read ahead; some
  * for each copy that it makes of a tile, whose addresses outlive the tile; and a rest. Fitted to 412 points drawn near the
  * limit and compiled for sm_89 and sm_90. Where a multiprocessor has 100 KB, as on an L4, nothing may spill: with 2 for a copy
@@ -109,6 +127,7 @@ static int features_need(const fl4__variant *v, const fl4__problem *p)
  */
 static int registers_needed(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
+  if (v->value[SHARE]) return registers_sharing(v, p, device);
   const int64_t D = p->D;
   const int width = padded(D), weave = v->value[WEAVE] ? 2 : 1;
   const int rows = row_blocks(v) * (width / 2 + v->value[SLICE] / 2 * weave + (v->value[QREG] ? width / 4 : 0));
@@ -147,13 +166,21 @@ static int64_t blocks(const fl4__problem *p, int bm)
 
 static const char *refuse(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device, char *why)
 {
-  const int bm = v->value[BM], bn = v->value[BN], warps = v->value[WARPS], groups = v->value[KGROUPS];
+  const int bm = v->value[BM], bn = v->value[BN], warps = v->value[WARPS], groups = key_groups(v);
   const int slice = v->value[SLICE], splits = v->value[SPLITS], ctas = v->value[CTAS];
   if (p->features & ~FEATURES)
     return fl4__because(why, "%s is not built in", fl4__feature_beyond(p->features, FEATURES));
   if (p->dtype == FL4_DTYPE_FP32)
     return "dtype is fp32: GPU kernels take fp16 and bf16, the host device takes all three";
   if (device->sm < 80) return fl4__because(why, "the GPU is sm_%d, needed is sm_80", device->sm);
+  if (v->value[SHARE]) {
+    if (v->value[KGROUPS] > 1 || splits > 1 || v->value[QREG] || v->value[WEAVE])
+      return "share=1 goes with qreg=0, weave=0, kgroups=1 and splits=1";
+    if (warps % 4 || bm != 16 * warps)
+      return fl4__because(why, "share=1 needs bm=64 for each 4 warps, not bm=%d for %d", bm, warps);
+    if (2 * slice != bn) return fl4__because(why, "share=1 needs slice=%d, half of bn, not %d", bn / 2, slice);
+    if (padded(p->D) % 64) return fl4__because(why, "share=1 needs D up to a multiple of 64, not %d", padded(p->D));
+  }
   if (warps % groups) return fl4__because(why, "warps=%d cannot be kgroups=%d groups", warps, groups);
   const int sharing = warps / groups;
   if (bm != 16 * sharing && bm != 32 * sharing)
@@ -192,24 +219,25 @@ typedef struct choice {
 /* clang-format off */
 /* Measured on an H200 (docs/kernels.md); also for sm_80 and sm_100, which have as much shared memory. */
 static const choice large_choices[] = {
-    {64, false, {128, 128, 4, 2, 1, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 3}, {32, 128, 4, 2, 1, 64, 0, 2, 1, 1}},
-    {80, false, {128, 64, 4, 2, 1, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
-    {96, false, {128, 64, 4, 2, 0, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
-    {112, false, {128, 64, 4, 2, 0, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 32, 1, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
-    {128, false, {128, 64, 4, 2, 0, 64, 0, 1, 1, 2}, {64, 64, 4, 2, 1, 32, 1, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
-    {192, false, {64, 64, 4, 2, 1, 64, 0, 1, 1, 2}, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
-    {256, true, {128, 64, 8, 2, 1, 16, 1, 1, 1, 1}, {64, 32, 4, 2, 0, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 0, 32, 0, 2, 1, 1}},
-    {256, false, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {64, 32, 4, 2, 0, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 0, 32, 0, 2, 1, 1}},
+    {64, false, {128, 128, 4, 2, 1, 32, 1, 1, 0, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 0, 1, 3}, {32, 128, 4, 2, 1, 64, 0, 2, 0, 1, 1}},
+    {80, false, {128, 64, 4, 2, 1, 32, 1, 1, 0, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 0, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 0, 1, 1}},
+    {96, false, {128, 64, 4, 2, 0, 32, 1, 1, 0, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 0, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 0, 1, 1}},
+    {112, false, {128, 64, 4, 2, 0, 32, 1, 1, 0, 1, 2}, {64, 64, 4, 2, 1, 32, 1, 1, 0, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 0, 1, 1}},
+    {128, false, {128, 64, 4, 2, 0, 64, 0, 1, 0, 1, 2}, {64, 64, 4, 2, 1, 32, 1, 1, 0, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 0, 1, 1}},
+    {192, false, {64, 64, 4, 2, 1, 64, 0, 1, 0, 1, 2}, {64, 32, 4, 2, 1, 32, 0, 1, 0, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 0, 1, 1}},
+    {256, false, {128, 64, 8, 2, 0, 32, 0, 1, 1, 1, 1}, {64, 32, 4, 2, 0, 32, 0, 1, 0, 1, 2}, {32, 64, 4, 2, 0, 32, 0, 2, 0, 1, 1}},
+    {256, true, {128, 64, 8, 2, 1, 16, 1, 1, 0, 1, 1}, {64, 32, 4, 2, 0, 32, 0, 1, 0, 1, 2}, {32, 64, 4, 2, 0, 32, 0, 2, 0, 1, 1}},
+    {256, false, {64, 32, 4, 2, 1, 32, 0, 1, 0, 1, 2}, {64, 32, 4, 2, 0, 32, 0, 1, 0, 1, 2}, {32, 64, 4, 2, 0, 32, 0, 2, 0, 1, 1}},
 };
 
 /* Reasoned for an L4 (docs/kernels.md): no spills, two blocks a multiprocessor where 100 KB allow it. */
 static const choice small_choices[] = {
-    {64, false, {128, 64, 4, 2, 1, 32, 1, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 3}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 2}},
-    {80, false, {128, 64, 4, 2, 1, 32, 0, 1, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 2}},
-    {96, false, {128, 64, 4, 2, 1, 16, 0, 1, 1, 2}, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
-    {128, false, {128, 64, 8, 2, 1, 32, 1, 1, 1, 1}, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 1, 1}},
-    {192, false, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {64, 32, 4, 2, 1, 32, 0, 1, 1, 2}, {32, 32, 4, 2, 0, 16, 0, 2, 1, 1}},
-    {256, false, {64, 32, 4, 2, 0, 32, 0, 1, 1, 1}, {64, 32, 4, 2, 0, 32, 0, 1, 1, 1}, {32, 32, 4, 2, 0, 16, 0, 2, 1, 1}},
+    {64, false, {128, 64, 4, 2, 1, 32, 1, 1, 0, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 0, 1, 3}, {32, 64, 4, 2, 1, 32, 0, 2, 0, 1, 2}},
+    {80, false, {128, 64, 4, 2, 1, 32, 0, 1, 0, 1, 2}, {64, 64, 4, 2, 1, 64, 0, 1, 0, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 0, 1, 2}},
+    {96, false, {128, 64, 4, 2, 1, 16, 0, 1, 0, 1, 2}, {64, 32, 4, 2, 1, 32, 0, 1, 0, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 0, 1, 1}},
+    {128, false, {128, 64, 8, 2, 1, 32, 1, 1, 0, 1, 1}, {64, 32, 4, 2, 1, 32, 0, 1, 0, 1, 2}, {32, 64, 4, 2, 1, 32, 0, 2, 0, 1, 1}},
+    {192, false, {64, 32, 4, 2, 1, 32, 0, 1, 0, 1, 2}, {64, 32, 4, 2, 1, 32, 0, 1, 0, 1, 2}, {32, 32, 4, 2, 0, 16, 0, 2, 0, 1, 1}},
+    {256, false, {64, 32, 4, 2, 0, 32, 0, 1, 0, 1, 1}, {64, 32, 4, 2, 0, 32, 0, 1, 0, 1, 1}, {32, 32, 4, 2, 0, 16, 0, 2, 0, 1, 1}},
 };
 /* clang-format on */
 
@@ -223,6 +251,16 @@ static bool fits(const fl4__variant *v, const fl4__problem *p, const fl4_device_
 static void take(fl4__variant *v, const int values[N_PARAMS])
 {
   for (int i = 0; i < N_PARAMS; i++) v->value[i] = values[i];
+}
+
+/* Is it for the problem? Warps share aligned rows of a few widths only, in more shared memory than many devices have. */
+static bool is_for(const choice *c, const fl4__problem *p, const fl4_device_info *device)
+{
+  if (c->width < padded(p->D) || (c->causal && p->mask != FL4_MASK_CAUSAL)) return false;
+  if (!c->wide[SHARE]) return true;
+  fl4__variant v;
+  take(&v, c->wide);
+  return padded(p->D) % 64 == 0 && p->aligned && fits(&v, p, device);
 }
 
 /* Rows of a block are wasted, if there are not half as many. */
@@ -250,7 +288,7 @@ static int64_t keys_of_tile(const fl4__problem *p, int bm)
 static void choose_for(fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   const choice *c = small_sm(device) ? small_choices : large_choices;
-  while (c->width < padded(p->D) || (c->causal && p->mask != FL4_MASK_CAUSAL)) c++;
+  while (!is_for(c, p, device)) c++;
   const int64_t sms = device->multiprocessors;
   take(v, c->wide);
   const int64_t round = sms * v->value[CTAS];
@@ -264,7 +302,7 @@ static void choose_for(fl4__variant *v, const fl4__problem *p, const fl4_device_
   }
   /* The log-sum-exp of bf16 has sums of its own, which take the registers of scores; so does what is beyond dense attention. */
   const bool more = exact_sum(p) || features_need(v, p) > 0;
-  if (more && row_blocks(v) == 2 && v->value[SLICE] == 64) v->value[SLICE] = 32;
+  if (more && !v->value[SHARE] && row_blocks(v) == 2 && v->value[SLICE] == 64) v->value[SLICE] = 32;
   /* Still not a block for each multiprocessor: several share the keys, if each has some tiles of them. */
   fewer_blocks(v, p, device);
   if (!fits(v, p, device)) take(v, c->narrow), fewer_blocks(v, p, device);

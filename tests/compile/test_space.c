@@ -92,9 +92,11 @@ static uint64_t seed_of(int test)
 }
 
 /* Reasons to refuse, with # for each number, and how often they came. */
+enum { MOST_REASONS = 24 };
+
 static struct reasons {
-  char text[16][160];
-  int count[16], n;
+  char text[MOST_REASONS][160];
+  int count[MOST_REASONS], n;
 } reasons;
 
 static void without_numbers(const char *from, char to[160])
@@ -114,7 +116,7 @@ static void count_reason(const char *why)
   without_numbers(why, text);
   int i = 0;
   while (i < reasons.n && strcmp(reasons.text[i], text) != 0) i++;
-  ck_assert_int_lt(i, 16);
+  ck_assert_int_lt(i, MOST_REASONS);
   if (i == reasons.n) strcpy(reasons.text[reasons.n++], text);
   reasons.count[i]++;
 }
@@ -124,6 +126,10 @@ static void count_reason(const char *why)
 #define MMA(bm, bn, warps, stages, qreg, slice, weave, kgroups, splits, ctas)                                          \
   "fwd_mma:bm=" #bm ",bn=" #bn ",warps=" #warps ",stages=" #stages ",qreg=" #qreg ",slice=" #slice ",weave=" #weave    \
   ",kgroups=" #kgroups ",splits=" #splits ",ctas=" #ctas
+
+#define SHARE(bm, warps, qreg, slice)                                                                                  \
+  "fwd_mma:bm=" #bm ",bn=64,warps=" #warps ",stages=2,qreg=" #qreg ",slice=" #slice                                    \
+  ",weave=0,kgroups=1,share=1,splits=1,ctas=1"
 
 /* Reasons that a point can be refused for, and a point for each. */
 static const struct {
@@ -140,6 +146,11 @@ static const struct {
      FL4_DTYPE_FP16, 1, 64},
     {"bn=64 is not a multiple of kgroups=4 times slice=32", MMA(16, 64, 4, 2, 1, 32, 0, 4, 1, 1), 64, 90, 0,
      FL4_DTYPE_FP16, 1, 64},
+    {"share=1 goes with qreg=0, weave=0, kgroups=1 and splits=1", SHARE(64, 4, 1, 32), 128, 90, 0, FL4_DTYPE_FP16, 1,
+     64},
+    {"share=1 needs bm=64 for each 4 warps, not bm=128 for 4", SHARE(128, 4, 0, 32), 128, 90, 0, FL4_DTYPE_FP16, 1, 64},
+    {"share=1 needs slice=32, half of bn, not 64", SHARE(64, 4, 0, 64), 128, 90, 0, FL4_DTYPE_FP16, 1, 64},
+    {"share=1 needs D up to a multiple of 64, not 96", SHARE(64, 4, 0, 32), 96, 90, 0, FL4_DTYPE_FP16, 1, 64},
     {"weave=1 needs an even number of slices, bn=96 has 3", MMA(64, 96, 4, 2, 1, 32, 1, 1, 1, 1), 64, 90, 0,
      FL4_DTYPE_FP16, 1, 64},
     {"128 copies of a tile for each thread of warps=1, at most 16", MMA(16, 128, 1, 2, 1, 16, 0, 1, 1, 1), 256, 90, 0,

@@ -90,6 +90,7 @@ u32 smem_base();
 void named_barrier(Site site, int id, int threads);
 void named_barrier_arrive(Site site, int id, int threads);
 void block_barrier(Site site);
+bool block_any(Site site, bool p); /* bar.red: the same, and whether p holds in any thread */
 void warp_barrier(Site site);
 void gpu_fence();
 

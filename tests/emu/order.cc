@@ -204,6 +204,7 @@ static void arrive(const Site &site, int id, int threads, bool waits)
   check_warps(site, id, b.arrivals);
   for (int i = 0; i < size; i++)
     if (b.arrivals[(size_t)i].waits) acquire(b.join, i), wake(i);
+  if (id == 0) block->voted = b.any;
   b = Barrier();
 }
 
@@ -220,6 +221,14 @@ void named_barrier_arrive(Site site, int id, int threads)
 void block_barrier(Site site)
 {
   arrive(site, 0, (int)block->threads.size(), true);
+}
+
+/* Nobody votes again before all have been told: they must arrive for that. */
+bool block_any(Site site, bool p)
+{
+  block->barriers[0].any |= p;
+  block_barrier(site);
+  return block->voted;
 }
 
 } // namespace emu

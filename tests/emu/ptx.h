@@ -35,6 +35,7 @@ FL4_DEV int grid_blocks() { return emu::grid_blocks(); }
 FL4_DEV u32 smem_base() { return emu::smem_base(); }
 
 FL4_DEV void block_barrier(FL4_SITE) { emu::block_barrier(FL4_AT("bar.sync")); }
+FL4_DEV bool block_any(bool p, FL4_SITE) { return emu::block_any(FL4_AT("bar.red"), p); }
 FL4_DEV void warp_barrier(FL4_SITE) { emu::warp_barrier(FL4_AT("bar.warp.sync")); }
 
 FL4_DEV void cp_async_16(u32 to, const void *from, FL4_SITE) { emu::copy_async(FL4_AT("cp.async"), to, from, 16); }
@@ -198,6 +199,12 @@ FL4_DEV float max_f32(float a, float b)
   return a > b ? a : b > a ? b : a == 0 ? a + b : a;
 }
 FL4_DEV float fma_f32(float a, float b, float c) { return std::fma(a, b, c); }
+FL4_DEV u32 bits_from_float(float x)
+{
+  u32 bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
 FL4_DEV float float_from_bits(u32 bits)
 {
   float x;

@@ -124,6 +124,7 @@ struct Barrier {
   Site site = {"", 0, ""};       /* of the first, who said how many are expected */
   std::vector<Arrival> arrivals; /* by thread */
   Join join;
+  bool any = false; /* of those who voted */
 };
 
 struct Access {
@@ -180,6 +181,7 @@ struct Block {
   std::vector<Warp> warps;
   std::vector<int> ready;
   Barrier barriers[BARRIERS];
+  bool voted = false; /* the last time at barrier 0 */
   std::vector<unsigned char> smem;
   std::vector<Word> shadow; /* a Word for 4 bytes */
   std::map<u32, Mbarrier> mbarriers; /* by address */

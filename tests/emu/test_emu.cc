@@ -117,7 +117,7 @@ END_TEST
 
 /* ---------------------------------------------------------------- a few variants on everything */
 
-/* As tests/emu/meson.build instantiates them for D = 32, with LSE: all pieces of the kernels are in one of them. */
+/* As tests/emu/meson.build instantiates them for D = 32, those that share rows for 64, with LSE: all pieces of the kernels are in one of them. */
 static const struct {
   const char *text;
   bool bf16; /* the log-sum-exp has a sum of its own */
@@ -132,6 +132,8 @@ static const struct {
     {"fwd_mma:bm=64,bn=128,warps=8,stages=3,qreg=0,slice=32,weave=1,kgroups=2,splits=1,ctas=1", true},
     {"fwd_mma:bm=32,bn=48,warps=2,stages=4,qreg=1,slice=48,weave=0,kgroups=1,splits=2,ctas=2", true},
     {"fwd_mma:bm=32,bn=64,warps=4,stages=2,qreg=1,slice=16,weave=0,kgroups=2,splits=4,ctas=1", true},
+    {"fwd_mma:bm=64,bn=32,warps=4,stages=2,qreg=0,slice=16,weave=0,kgroups=1,share=1,splits=1,ctas=1", false},
+    {"fwd_mma:bm=128,bn=64,warps=8,stages=3,qreg=0,slice=32,weave=0,kgroups=1,share=1,splits=1,ctas=1", true},
     {"fwd_wgmma:groups=1,bn=64,stages=2,qbuf=1,pingpong=0,sched=0,splits=1,pack=1", false},
     {"fwd_wgmma:groups=2,bn=48,stages=3,qbuf=2,pingpong=1,sched=2,splits=1,pack=1", false},
     {"fwd_wgmma:groups=3,bn=64,stages=2,qbuf=1,pingpong=1,sched=1,splits=1,pack=1", false},
@@ -140,7 +142,7 @@ static const struct {
     {"fwd_wgmma:groups=1,bn=48,stages=2,qbuf=1,pingpong=0,sched=0,splits=4,pack=1", false},
     {"fwd_wgmma:groups=2,bn=64,stages=2,qbuf=1,pingpong=1,sched=0,splits=2,pack=1", true},
 };
-enum { N_VARIANTS = sizeof variants / sizeof *variants, FIRST_HOPPER = 10 };
+enum { N_VARIANTS = sizeof variants / sizeof *variants, SHARING = 10, FIRST_HOPPER = 12 };
 
 /* Blocks draw tickets, from a workspace. */
 static bool has_tickets(const std::string &variant)
@@ -148,9 +150,17 @@ static bool has_tickets(const std::string &variant)
   return variant.find("sched=2") != std::string::npos || variant.find("splits=1,") == std::string::npos;
 }
 
-static std::string with_dtype(int variant, const char *line)
+static int width_for(int variant)
 {
-  return line + std::string(variants[variant].bf16 ? ":bf16:lse" : ":lse");
+  return variant == SHARING || variant == SHARING + 1 ? 64 : 32;
+}
+
+/* A line with d32, for the variant. */
+static std::string fitted(int variant, const char *line)
+{
+  std::string text = line;
+  text.replace(text.find("d32"), 3, "d" + std::to_string(width_for(variant)));
+  return text + (variants[variant].bf16 ? ":bf16:lse" : ":lse");
 }
 
 /* All kinds of inputs, most of which move the references again and again, or seldom but far. */
@@ -159,9 +169,9 @@ START_TEST(hostile_scores)
   const int variant = _i / FL4_INPUTS_COUNT, inputs = _i % FL4_INPUTS_COUNT;
   fl4_context *ctx = open_emu(variants[variant].text);
   schedule(_i);
-  check_built_in(ctx, with_dtype(variant, "hq4sq79sk271d32"), (fl4_inputs)inputs);
+  check_built_in(ctx, fitted(variant, "hq4sq79sk271d32"), (fl4_inputs)inputs);
   schedule(_i + 1);
-  check_built_in(ctx, with_dtype(variant, "hq4sq81sk197d32:causal"), (fl4_inputs)inputs);
+  check_built_in(ctx, fitted(variant, "hq4sq81sk197d32:causal"), (fl4_inputs)inputs);
   fl4_context_destroy(&ctx);
 }
 END_TEST
@@ -179,7 +189,7 @@ START_TEST(shapes_of_all_kinds)
   if (for_hopper(variants[variant].text) && strstr(shapes[_i % N_SHAPES], "sk0")) return; /* refused: no keys */
   fl4_context *ctx = open_emu(variants[variant].text);
   schedule(_i);
-  check_built_in(ctx, with_dtype(variant, shapes[_i % N_SHAPES]), FL4_INPUTS_NORMAL);
+  check_built_in(ctx, fitted(variant, shapes[_i % N_SHAPES]), FL4_INPUTS_NORMAL);
   fl4_context_destroy(&ctx);
 }
 END_TEST
@@ -192,7 +202,7 @@ START_TEST(blocks_that_stay)
   fl4_context *ctx = open_emu(variants[variant].text, "emu:2");
   for (int i = 0; i < 2; i++) {
     schedule(2 * _i + i);
-    check_built_in(ctx, with_dtype(variant, lines[_i % 3]), FL4_INPUTS_NORMAL);
+    check_built_in(ctx, fitted(variant, lines[_i % 3]), FL4_INPUTS_NORMAL);
   }
   fl4_context_destroy(&ctx);
 }
@@ -201,11 +211,11 @@ END_TEST
 /* Debug builds, compiled here: no invariant is violated, and who polls a barrier instead of waiting hears in time. */
 START_TEST(debug_builds)
 {
-  static const int some[] = {3, FIRST_HOPPER + 1, FIRST_HOPPER + 3};
+  static const int some[] = {3, FIRST_HOPPER + 1, FIRST_HOPPER + 3, SHARING};
   const int variant = some[_i];
   fl4_context *ctx = open_emu(variants[variant].text, nullptr, FL4_CONTEXT_DEBUG);
   schedule(_i);
-  const fl4_check_result r = check(ctx, with_dtype(variant, "hq2sq81sk197d32:causal").c_str(), FL4_INPUTS_GROWING);
+  const fl4_check_result r = check(ctx, fitted(variant, "hq2sq81sk197d32:causal").c_str(), FL4_INPUTS_GROWING);
   ck_assert_int_eq(r.origin, FL4_KERNEL_COMPILED);
   fl4_context_destroy(&ctx);
 }
@@ -228,15 +238,17 @@ END_TEST
 
 /* ---------------------------------------------------------------- the same bits */
 
-/* A call on data of its own: D = 32, and rows that see from one key to all. */
-enum { ROWS = 70, D = 32 };
+/* A call on data of its own, with rows that see from one key to all. */
+enum { ROWS = 70 };
 
 struct Call {
+  const size_t D;
   fl4_attention_args args = FL4_ATTENTION_ARGS_INIT;
   char *memory;
 
-  explicit Call(bool bf16)
+  explicit Call(int variant) : D((size_t)width_for(variant))
   {
+    const bool bf16 = variants[variant].bf16;
     const size_t bytes = 2 * ROWS * D * 2;
     std::vector<emu::u16> host(2 * ROWS * D);
     for (size_t i = 0; i < host.size(); i++) {
@@ -268,7 +280,7 @@ struct Call {
 START_TEST(seeds)
 {
   fl4_context *ctx = open_emu(variants[_i].text);
-  Call call(variants[_i].bf16);
+  Call call(_i);
   schedule(0);
   const auto first = call.run(ctx);
   for (int i = 0; i < 6; i++) {
@@ -283,7 +295,7 @@ END_TEST
 START_TEST(workspace)
 {
   fl4_context *ctx = open_emu(variants[_i].text);
-  Call call(variants[_i].bf16);
+  Call call(_i);
   size_t bytes;
   ck_assert_fl4(fl4_attention_workspace_size(ctx, &call.args, &bytes));
   const bool tickets = has_tickets(variants[_i].text);
@@ -383,7 +395,7 @@ static Suite *suite(void)
   tcase_add_loop_test(t, hostile_scores, 0, N_VARIANTS * FL4_INPUTS_COUNT);
   tcase_add_loop_test(t, shapes_of_all_kinds, 0, N_VARIANTS * N_SHAPES);
   tcase_add_loop_test(t, blocks_that_stay, 0, 3 * (N_VARIANTS - FIRST_HOPPER));
-  tcase_add_loop_test(t, debug_builds, 0, 3);
+  tcase_add_loop_test(t, debug_builds, 0, 4);
   tcase_add_loop_test(t, own_choice, 0, 8);
   tcase_add_loop_test(t, seeds, 0, N_VARIANTS);
   tcase_add_loop_test(t, workspace, 0, N_VARIANTS);

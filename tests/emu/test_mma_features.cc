@@ -17,8 +17,9 @@ static const char *const variants[] = {
     "fwd_mma:bm=16,bn=32,warps=2,stages=2,qreg=0,slice=16,weave=0,kgroups=2,splits=4,ctas=1",
     "fwd_mma:bm=64,bn=16,warps=2,stages=3,qreg=0,slice=16,weave=0,kgroups=1,splits=2,ctas=1",
     "fwd_mma:bm=64,bn=32,warps=2,stages=4,qreg=0,slice=16,weave=1,kgroups=1,splits=1,ctas=1",
+    "fwd_mma:bm=64,bn=32,warps=4,stages=2,qreg=0,slice=16,weave=0,kgroups=1,share=1,splits=1,ctas=1",
 };
-enum { N_VARIANTS = sizeof variants / sizeof *variants, TALL_AND_SPLIT = 4 };
+enum { N_VARIANTS = sizeof variants / sizeof *variants, TALL_AND_SPLIT = 4, SHARING = 6 };
 
 /* Warps of 32 rows whose blocks share keys have no registers left for biases. */
 static const char *variant_for(int i, const feature_case &c)
@@ -44,18 +45,29 @@ static void run(const char *variant, const feature_case &c, uint16_t *kept)
 
 START_TEST(single)
 {
-  const feature_case c = feature_single(_i);
+  feature_case c = feature_single(_i);
+  if (_i % N_VARIANTS == SHARING) c.D = 64;
   run(variant_for(_i, c), c, nullptr);
 }
 END_TEST
 
-enum { N_RANDOM = 48 };
+/* Each by warps that share rows. */
+START_TEST(single_sharing)
+{
+  feature_case c = feature_single(_i);
+  c.D = 64;
+  run(variants[SHARING], c, nullptr);
+}
+END_TEST
+
+enum { N_RANDOM = 56 };
 
 /* Every third with rows that are not aligned, or further apart than they are long. */
 START_TEST(together)
 {
   static const int D[] = {16, 32, 40}, pads[] = {0, 2, 8};
-  feature_case c = feature_random((uint64_t)_i + 1000, D[_i / N_VARIANTS % 3], 70, 120);
+  const int width = _i % N_VARIANTS == SHARING ? 64 : D[_i / N_VARIANTS % 3];
+  feature_case c = feature_random((uint64_t)_i + 1000, width, 70, 120);
   c.pad = pads[_i % 9 / 3], c.spare = _i % 4 == 3 ? 37 : 0;
   run(variant_for(_i, c), c, nullptr);
 }
@@ -75,7 +87,8 @@ END_TEST
 START_TEST(nothing)
 {
   feature_case c = {};
-  c.B = 2, c.Hq = c.Hkv = 2, c.Sq = 20, c.Sk = 0, c.D = 32, c.lse = true, c.sinks = _i % 2;
+  c.B = 2, c.Hq = c.Hkv = 2, c.Sq = 20, c.Sk = 0, c.D = _i % N_VARIANTS == SHARING ? 64 : 32, c.lse = true;
+  c.sinks = _i % 2;
   if (_i > 1) c.used_k = c.ragged_q = true, c.mask = FL4_MASK_WINDOW, c.left = c.right = 3;
   run(variants[_i % N_VARIANTS], c, nullptr);
 }
@@ -164,9 +177,10 @@ static Suite *suite()
   TCase *t = tcase_create("fwd_mma");
   tcase_set_timeout(t, 120);
   tcase_add_loop_test(t, single, 0, FEATURE_SINGLES);
+  tcase_add_loop_test(t, single_sharing, 0, FEATURE_SINGLES);
   tcase_add_loop_test(t, together, 0, N_RANDOM);
   tcase_add_loop_test(t, one_query, 0, 4);
-  tcase_add_loop_test(t, nothing, 0, 4);
+  tcase_add_loop_test(t, nothing, 0, 2 * N_VARIANTS);
   tcase_add_loop_test(t, invariant, 0, 5);
   suite_add_tcase(s, t);
   t = tcase_create("batches");

@@ -24,10 +24,11 @@ static const char *const variants[] = {
     "fwd_wgmma:groups=2,bn=48,stages=2,qbuf=2,pingpong=1,sched=2",
     "fwd_wgmma:groups=2,bn=80,stages=3,qbuf=1,pingpong=1,sched=1",
     "fwd_wgmma:groups=2,bn=48,stages=2,qbuf=1,pingpong=1,sched=0,splits=3",
+    "fwd_mma:bm=64,bn=32,warps=4,stages=2,qreg=0,slice=16,weave=0,kgroups=1,share=1,splits=1,ctas=1",
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants, N_CASES = 8 * N_VARIANTS };
 static const char *const cases[N_VARIANTS] = {"mma",   "mma_weaving", "mma_splits", "wgmma",
-                                              "wgmma_tickets", "wgmma_turns", "wgmma_splits"};
+                                              "wgmma_tickets", "wgmma_turns", "wgmma_splits", "mma_sharing"};
 
 static fl4_context *context(const char *variant)
 {
@@ -49,6 +50,7 @@ static void run(int i)
   c.B = 2, c.Hq = 4, c.Hkv = 2, c.Sq = 130 + 7 * n, c.Sk = n % 2 ? 333 : 16 * 20, c.D = n % 3 ? 32 : 40;
   c.bias = 1 + FL4_BIAS_BOOL, c.broadcast = broadcasts[n], c.blocks = n == 4 ? 60 : 100, c.lse = n % 2;
   c.seed = (uint64_t)i;
+  if (strstr(variant, "share=1")) c.D = 64;
   switch (n) {
   case 1: c.mask = FL4_MASK_CAUSAL; break;
   case 2: c.mask = FL4_MASK_WINDOW, c.left = 150, c.right = 40; break;

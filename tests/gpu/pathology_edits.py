@@ -11,8 +11,8 @@ sys.path.insert(0, str(TOP / "tests" / "emu"))
 
 from mutants.edit import EditError, copy_kernels, edit
 
-FWD, SMEM, SWIZZLE, SCHEDULE, CONFIG = ("fwd_mma.cu", "fl4_smem.cuh", "fl4_swizzle.cuh", "fl4_schedule.cuh",
-                                        "fl4_config.cuh")
+FWD, RING, SMEM, SWIZZLE, SCHEDULE, CONFIG = ("fwd_mma.cu", "mma_ring.cuh", "fl4_smem.cuh", "fl4_swizzle.cuh",
+                                              "fl4_schedule.cuh", "fl4_config.cuh")
 SOUND = "as it is"
 
 
@@ -44,18 +44,18 @@ PATHOLOGIES = (
               (SWIZZLE, "(chunk ^ ((row >> SHIFT) & (GROUP - 1))) * 16", "chunk * 16"),
               (SWIZZLE, "(base ^ ((step % (GROUP / 2)) * 32)) + (step / (GROUP / 2)) * (GROUP * 16)", "base + step * 32")),
     pathology("one stage", "each tile is waited for as soon as its copy is issued: nothing is on its way meanwhile",
-              (FWD, REFILL, REFILL + "  cp_async_wait<0>();\n")),
+              (RING, REFILL, REFILL + "  cp_async_wait<0>();\n")),
     pathology("drain all", "each wait is for all copies under way, also those of the tiles behind the next",
-              (FWD, "  cp_async_wait<STAGES - 2>();\n  block_barrier(); // it is",
+              (RING, "  cp_async_wait<STAGES - 2>();\n  block_barrier(); // it is",
                "  cp_async_wait<0>();\n  block_barrier(); // it is"),
               (FWD, "      cp_async_wait<STAGES - 2>();", "      cp_async_wait<0>();"), stages=3),
     pathology("through registers", "tiles are copied by loads and stores, one after the other, not by cp.async",
               (SMEM, "      cp_async_16(to, source);\n",
                "      float x[4];\n      load_global_f32x4_shared(x, source);\n      store_shared_f32x4(to, x);\n")),
     pathology("guards everywhere", "each tile is copied with the guards that only a partial one needs",
-              (FWD, REFILL, REFILL.replace("<false, false>", "<true, true>"))),
+              (RING, REFILL, REFILL.replace("<false, false>", "<true, true>"))),
     pathology("two barriers a tile", "the block meets after each tile too, not only before it",
-              (FWD, END_TILE, END_TILE + "  block_barrier();\n")),
+              (RING, END_TILE, END_TILE + "  block_barrier();\n")),
     # Order.
     pathology("light tiles first", "row tiles are taken from the first to the last: the longest start last",
               (SCHEDULE, "(p.row_tiles - 1 - place / heads) * BM", "place / heads * BM"), causal=True),

@@ -40,6 +40,8 @@ static const job jobs_of_sm_90[] = {
 };
 static const job jobs_of_all[] = {
     {"fwd_mma", "b2hq16sq500d128:causal", false},
+    {"fwd_mma:bm=128,bn=64,warps=8,stages=2,qreg=0,slice=32,weave=0,kgroups=1,share=1,splits=1,ctas=1",
+     "b2hq16sq500d256:bf16:causal:lse", true},
     {"fwd_mma:bm=64,bn=80,warps=4,stages=2,qreg=1,slice=80,weave=0,kgroups=1,splits=8,ctas=1",
      "b2hq8sq333sk517d64:causal:lse", true},
 };

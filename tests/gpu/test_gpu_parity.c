@@ -216,7 +216,7 @@ static const char *const variants[] = {
     "fwd_mma:bm=64,bn=16,warps=4,stages=3,qreg=0,slice=16,weave=0,kgroups=1,splits=1,ctas=4",
     "fwd_mma:bm=64,bn=128,warps=8,stages=2,qreg=1,slice=32,weave=1,kgroups=2,splits=1,ctas=1",
     "fwd_mma:bm=32,bn=128,warps=8,stages=2,qreg=1,slice=32,weave=0,kgroups=4,splits=4,ctas=1",
-    "fwd_mma:bm=64,bn=64,warps=4,stages=2,qreg=1,slice=64,weave=0,kgroups=1,splits=1,ctas=2",
+    "fwd_mma:bm=64,bn=64,warps=4,stages=2,qreg=1,slice=64,weave=0,kgroups=1,share=0,splits=1,ctas=2",
     "fwd_wgmma:groups=1,bn=48,stages=2,qbuf=1,pingpong=0,sched=0,splits=1,pack=1",
     "fwd_wgmma:groups=1,bn=192,stages=2,qbuf=2,pingpong=0,sched=1,splits=1,pack=1",
     "fwd_wgmma:groups=1,bn=128,stages=3,qbuf=1,pingpong=1,sched=2,splits=1,pack=1",
@@ -239,6 +239,20 @@ static const char *const variants[] = {
     "fwd_wgmma:groups=4,bn=64,stages=3,qbuf=2,pingpong=1,sched=0,splits=1,pack=1",
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants };
+
+/* Warps that share rows, of all widths that they take, with tiles that are full, partial, masked and hidden. */
+static const char *const sharing_rows[] = {
+    "fwd_mma:bm=128,bn=64,warps=8,stages=2,qreg=0,slice=32,weave=0,kgroups=1,share=1,splits=1,ctas=1",
+    "fwd_mma:bm=64,bn=32,warps=4,stages=3,qreg=0,slice=16,weave=0,kgroups=1,share=1,splits=1,ctas=2",
+    "fwd_mma:bm=128,bn=128,warps=8,stages=2,qreg=0,slice=64,weave=0,kgroups=1,share=1,splits=1,ctas=1",
+};
+static const char *const shared_rows[] = {"b2hq3sq333sk517d256:causal:lse", "hq2sq300sk130d256:bf16:lse",
+                                          "b2hq5hkv5sq640d192", "hq6hkv2sq257sk800d128:bf16:causal:lse",
+                                          "b3hq8sq130sk700d64:bf16:causal"};
+enum {
+  N_SHARING_ROWS = sizeof sharing_rows / sizeof *sharing_rows,
+  N_SHARED_ROWS = sizeof shared_rows / sizeof *shared_rows
+};
 
 /* Blocks that share keys, and rows of several heads. */
 static const char *const sharing[] = {
@@ -287,6 +301,8 @@ static void list_variants(const char *family)
   for (int v = 0; v < N_VARIANTS; v++)
     for (int i = 0; i < n && strncmp(variants[v], family, strlen(family)) == 0; i++)
       add_if_it_fits(variants[v], (wgmma ? many_blocks : few_blocks)[i]);
+  for (int i = 0; !wgmma && i < N_SHARING_ROWS * N_SHARED_ROWS; i++)
+    add_if_it_fits(sharing_rows[i / N_SHARED_ROWS], shared_rows[i % N_SHARED_ROWS]);
   for (int i = 0; wgmma && i < N_SHARING * N_SHARED_KEYS; i++)
     add_if_it_fits(sharing[i / N_SHARED_KEYS], shared_keys[i % N_SHARED_KEYS]);
 }

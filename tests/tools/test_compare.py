@@ -319,7 +319,7 @@ class Unusable(Compare):
         self.refuse("results: is empty", document())
         self.refuse("contenders[0].name: holds a control character",
                     document(result(P, contender="a\x1b[2J"), contenders=[contender("a\x1b[2J")]))
-        self.refuse("contenders[0].name: must have from 1 to 63", document(result(P, contender="x" * 64)))
+        self.refuse("contenders[0].name: must have from 1 to 127", document(result(P, contender="x" * 128)))
         for key, value in (("copies", 0), ("max_samples", 10**9), ("seed", -1), ("precision", 0.0),
                            ("max_seconds", -1.0), ("mode", "fast")):
             content = document(result(P))

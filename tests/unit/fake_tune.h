@@ -92,7 +92,7 @@ static inline void check_report(void)
 /* ---------------------------------------------------------------- a planted optimum */
 
 static const char *const planted =
-    "fwd_mma:bm=128,bn=32,warps=8,stages=2,qreg=0,slice=16,weave=0,kgroups=1,splits=8,ctas=1";
+    "fwd_mma:bm=128,bn=32,warps=8,stages=2,qreg=0,slice=16,weave=0,kgroups=1,share=0,splits=8,ctas=1";
 static fl4__variant planted_variant;
 
 /* 5 % a step from the planted one. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lib/cuda/sources.c: the embedded kernel sources, and a folder in their place. */
+#include "../gpu/sabotages.h"
 #include "cuda/sources.h"
 #include "scratch.h"
 
@@ -31,6 +32,20 @@ START_TEST(from_the_library)
   ck_assert_ptr_null(got.headers);
 
   ck_assert_fl4_fails(fl4__sources_load(NULL, NULL, "fwd_none.cu", &got), FL4_INTERNAL, "fwd_none.cu");
+}
+END_TEST
+
+/* What tests on a GPU break in the kernels is still there to be broken. */
+START_TEST(sabotages_fit)
+{
+  for (int i = 0; i < N_MMA + N_WGMMA; i++) {
+    const sabotage *f = sabotage_number(i);
+    bool there = false;
+    for (int n = 0; n < fl4__n_embedded_sources; n++)
+      there |= strcmp(fl4__embedded_sources[n].name, f->fault.file) == 0 &&
+               strstr(fl4__embedded_sources[n].text, f->fault.from) != NULL;
+    ck_assert_msg(there, "%s: %s no longer contains \"%s\"", f->what, f->fault.file, f->fault.from);
+  }
 }
 END_TEST
 
@@ -107,6 +122,7 @@ static Suite *suite(void)
   tcase_add_checked_fixture(t, scratch_setup, scratch_teardown);
   tcase_add_test(t, table_is_sorted_text);
   tcase_add_test(t, from_the_library);
+  tcase_add_test(t, sabotages_fit);
   tcase_add_test(t, folder_overrides);
   tcase_add_test(t, folder_with_a_file_missing);
   tcase_add_test(t, folder_with_a_huge_file);

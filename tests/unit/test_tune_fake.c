@@ -96,7 +96,7 @@ END_TEST
 
 /* Of those that are as fast, within the threshold, the one that the caller wished for. */
 static const char *const wish =
-    "fwd_mma:bm=16,bn=16,warps=1,stages=2,qreg=0,slice=16,weave=0,kgroups=1,splits=1,ctas=2";
+    "fwd_mma:bm=16,bn=16,warps=1,stages=2,qreg=0,slice=16,weave=0,kgroups=1,share=0,splits=1,ctas=2";
 
 static double us_seed(const fl4__variant *v)
 {
@@ -425,8 +425,8 @@ END_TEST
 START_TEST(same_code_launched_otherwise)
 {
   const char *const wishes[] = {
-      "fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,slice=32,weave=0,kgroups=1,splits=1,ctas=1",
-      "fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,slice=32,weave=0,kgroups=1,splits=1,ctas=2", NULL};
+      "fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,slice=32,weave=0,kgroups=1,share=0,splits=1,ctas=1",
+      "fwd_mma:bm=16,bn=32,warps=1,stages=2,qreg=0,slice=32,weave=0,kgroups=1,share=0,splits=1,ctas=2", NULL};
   fake.hash = fake_hash_of_few;
   options.max_evaluations = 3, options.seeds = wishes;
   for (int causal = 0; causal < 2; causal++) {

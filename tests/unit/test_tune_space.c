@@ -113,13 +113,13 @@ START_TEST(reasons)
   }
   ck_assert(registers && rows && slices);
   ck_assert_str_eq(s.info.family, "fwd_mma");
-  ck_assert_int_eq(s.info.n_parameters, 10);
+  ck_assert_int_eq(s.info.n_parameters, 11);
   ck_assert_str_eq(s.info.parameters[1].name, "bn");
   ck_assert_int_eq(s.info.parameters[1].n_values, 7);
   ck_assert_int_eq(s.info.parameters[1].values[2], 48);
-  ck_assert_str_eq(s.info.parameters[9].name, "ctas");
-  for (int i = 0; i < 10; i++) /* qreg and weave say yes or no */
-    ck_assert(s.space.ordinal[i] == (i != 4 && i != 6));
+  ck_assert_str_eq(s.info.parameters[10].name, "ctas");
+  for (int i = 0; i < 11; i++) /* qreg, weave and share say yes or no */
+    ck_assert(s.space.ordinal[i] == (i != 4 && i != 6 && i != 8));
   fl4__family_space_close(&s);
 }
 END_TEST
@@ -153,7 +153,7 @@ START_TEST(what_is_not_there)
   const fl4_device_info device = l4();
   fl4__family_space s = open_space(NULL, "hq4sq512d128", &device);
   fl4__variant v =
-      variant_of("fwd_mma:bm=128,bn=128,warps=8,stages=4,qreg=0,slice=128,weave=0,kgroups=1,splits=1,ctas=4");
+      variant_of("fwd_mma:bm=128,bn=128,warps=8,stages=4,qreg=0,slice=128,weave=0,kgroups=1,share=0,splits=1,ctas=4");
   fl4__variant odd = v;
   ck_assert_int_eq(fl4__family_space_find(&s, &v), -1); /* refused */
   odd.value[0] = 17;
@@ -183,7 +183,7 @@ static void check_disguise(const disguise *d, const fl4_device_info *device)
   fl4__family_space_close(&s);
 }
 
-#define MMA "fwd_mma:bm=64,warps=4,qreg=1,slice=16,weave=0,kgroups=1,splits=1,ctas=1,bn=64,stages="
+#define MMA "fwd_mma:bm=64,warps=4,qreg=1,slice=16,weave=0,kgroups=1,share=0,splits=1,ctas=1,bn=64,stages="
 START_TEST(disguises_of_fwd_mma)
 {
   static const disguise cases[] = {

@@ -6,6 +6,7 @@ from .table import Table
 MUTANTS = Table()
 mutant, section = MUTANTS.mutant, MUTANTS.section
 
+RING = "mma_ring.cuh"
 FWD, SMEM, SCHEDULE, SOFTMAX, MASK = "fwd_mma.cu", "fl4_smem.cuh", "fl4_schedule.cuh", "fl4_softmax.cuh", "fl4_mask.cuh"
 EPILOGUE, SCORES, SEQUENCE, MMA_SCORES = "fl4_epilogue.cuh", "fl4_scores.cuh", "fl4_sequence.cuh", "mma_scores.cuh"
 
@@ -141,9 +142,9 @@ mutant("length-not-in-mask", "keys behind the last of a sequence are not masked"
 mutant("length-not-in-diagonal", "the diagonal ends at the last key that there may be",
        SCHEDULE, "w.shift = keys(p, w) - queries(p, w);", "w.shift = p.Sk - p.Sq;", run(LENS_CAUSAL))
 mutant("values-beyond-not-zeroed", "values behind the last key are read, and may be NaN",
-       FWD, "load_for<true, !WEAVE>(ring", "load_for<false, !WEAVE>(ring", run(LENS))
+       RING, "load_for<true, !AHEAD>(r", "load_for<false, !WEAVE>(ring", run(LENS))
 mutant("keys-to-the-bound", "all keys that there may be are loaded",
-       FWD, "      keys(p, w),\n      w.b,\n", "      p.Sk,\n      w.b,\n", run(LENS))
+       RING, "    keys(p, w),\n    w.b,\n", "    p.Sk,\n    w.b,\n", run(LENS))
 mutant("ragged-keys-of-first", "all sequences have the keys of the first",
        SCHEDULE, "w.h_kv * stride[1] + w.s.first_key * stride[2]", "w.h_kv * stride[1]", run(RAGGED))
 mutant("ragged-queries-of-first", "all sequences have the queries of the first",
@@ -174,7 +175,7 @@ mutant("page-slot-of-tile", "slots of a page are counted from the tile's first k
 mutant("page-of-tile", "a tile has one page",
        SMEM, "page_of(p, b, key0 + first + (i + e) * STEP)", "page_of(p, b, key0)", run(PAGED8))
 mutant("page-values-from-keys", "values are looked for where keys would lie",
-       FWD, "r.v, p.v_stride[0] * 2", "r.k, p.v_stride[0] * 2", run(PAGED))
+       RING, "r.v, p.v_stride[0] * 2", "r.k, p.v_stride[0] * 2", run(PAGED))
 mutant("page-of-batch", "a pool is taken for the keys of a batch",
        SCHEDULE, "  if (PAGED) return w.h_kv * stride[1];\n", "", run(PAGED))
 mutant("page-rows-unguarded", "rows behind the last key are copied from pages that hold anything",

@@ -9,6 +9,7 @@ from .table import Table
 MUTANTS = Table()
 mutant, section = MUTANTS.mutant, MUTANTS.section
 
+PRODUCTS, RING = "mma_products.cuh", "mma_ring.cuh"
 FWD, SCHEDULE, MASK, SOFTMAX = "fwd_mma.cu", "fl4_schedule.cuh", "fl4_mask.cuh", "fl4_softmax.cuh"
 EPILOGUE, CONFIG, MERGE, COMMON = "fl4_epilogue.cuh", "fl4_config.cuh", "fl4_merge.cuh", "fl4_common.cuh"
 
@@ -31,12 +32,12 @@ mutant("mask-of-tile-above", "rows 8 to 15 are masked as rows 0 to 7",
 mutant("mask-of-upper-16", "32 rows a warp: the lower 16 are masked as the upper",
        MASK, "seen + m * 16 + half * 8", "seen + half * 8", run(CAUSAL, ROWS32))
 mutant("mask-by-wrong-tile", "a tile is masked as its neighbour",
-       FWD, "FIRST_KEY(w, tile) + key_group()", "FIRST_KEY(w, tile + 1) + key_group()", run(CAUSAL))
+       RING, "FIRST_KEY(w, tile) + key_group()", "FIRST_KEY(w, tile + 1) + key_group()", run(CAUSAL))
 mutant("mask-of-first-slice", "each slice of a tile is masked as the first",
        FWD, "mask_scores(s, p, w, row0, key0 + slice * SLICE)", "mask_scores(s, p, w, row0, key0)",
        run(CAUSAL, SLICES))
 mutant("mask-of-first-group", "each key group masks as the first",
-       FWD, "FIRST_KEY(w, tile) + key_group() * GROUP_KEYS;", "FIRST_KEY(w, tile);", run(CAUSAL, GROUPS2))
+       RING, "FIRST_KEY(w, tile) + key_group() * GROUP_KEYS;", "FIRST_KEY(w, tile);", run(CAUSAL, GROUPS2))
 mutant("mask-skipped", "no tile is masked",
        FWD, "    mask_scores(s, p, w, row0, key0 + slice * SLICE);\n", "", run(PARTIAL), run(CAUSAL))
 mutant("masked-slice-dropped", "a slice of which the warp's last row sees one key is left out",
@@ -124,13 +125,13 @@ mutant("row-max-of-half", "every other score is left out of the maximum",
 mutant("unseen-row-nan", "a row without a key yet subtracts -inf from -inf",
        COMMON, "reference == MINUS_INFINITY ? 0.f : reference", "reference", run(CAUSAL))
 mutant("sum-forgotten", "no weight is summed",
-       FWD, "mma_16x8x16(rows.sum[m], weights[n][m], PACKED_ONES, PACKED_ONES);", "", run(WHOLE))
+       PRODUCTS, "mma_16x8x16(rows.sum[m], weights[n][m], PACKED_ONES, PACKED_ONES);", "", run(WHOLE))
 mutant("sum-of-half", "eight of sixteen keys are summed",
-       FWD, "weights[n][m], PACKED_ONES, PACKED_ONES)", "weights[n][m], PACKED_ONES, 0)", run(WHOLE))
+       PRODUCTS, "weights[n][m], PACKED_ONES, PACKED_ONES)", "weights[n][m], PACKED_ONES, 0)", run(WHOLE))
 mutant("sum-of-even-keys", "every other key is summed",
        CONFIG, "0x3c003c00u", "0x00003c00u", run(WHOLE))
 mutant("sum-of-first-fragment", "the first 16 keys of a slice are summed",
-       FWD, "for (int m = 0; m < M16; m++) mma_16x8x16(rows.sum[m]",
+       PRODUCTS, "for (int m = 0; m < M16; m++) mma_16x8x16(rows.sum[m]",
        "for (int m = 0; m < M16 && n == 0; m++) mma_16x8x16(rows.sum[m]", run(WHOLE, BROAD))
 mutant("sum-by-ones-of-fp16", "bf16: the ones are those of fp16",
        CONFIG, "FL4_BF16 ? 0x3f803f80u : 0x3c003c00u", "0x3c003c00u", run(WHOLE + ":bf16"))
