@@ -94,7 +94,9 @@ sanitize() {
 # Small, medium and canonical shapes, then the paths that these leave out.
 sanitizers_fwd_mma() {
   sanitize fwd_mma --variant fwd_mma hq4sq512d64:causal b4hq8sq1024d64:causal b4hq16sq2048d128:causal \
-    b2hq4hkv2sq203sk333d72:bf16:causal:odd:lse hq2sq300d256:lse hq4sq17d128:packed hq2sq150sk300d64:bias=bool
+    b2hq4hkv2sq203sk333d72:bf16:causal:odd:lse hq2sq300d256:lse hq4sq17d128:packed hq2sq150sk300d64:bias=bool \
+    --variant fwd_mma:bm=128,bn=64,warps=8,stages=2,qreg=0,slice=32,weave=0,kgroups=1,share=1,splits=1,ctas=1 \
+    hq3sq300sk370d256:causal:bf16:lse hq2sq200sk330d192 # warps that share rows
 }
 
 # Products of warpgroups become a hundred times slower: small shapes by the built-in choices, then each schedule, with blocks
