@@ -143,7 +143,7 @@ FL4_DEV void finish(Rows &rows, u32 smem, const fl4_fwd_params &p)
   store_lse(rows, p, w, row0);
   // Through the warp's own rows of Q, or where another group's part of its rows was.
   const u32 tile = smem + (KGROUPS == 1 ? Q_OFFSET + row_warp() * WARP_ROWS * ROW_BYTES : row_warp() * PARTIAL_BYTES);
-  if (KGROUPS > 1) warp_barrier();
+  if (KGROUPS > 1 || !Q_IN_REGISTERS) warp_barrier(); // its lanes have read what was there
   store_output(rows, tile, p, w, row0);
 }
 

@@ -13,7 +13,7 @@
 #include "fl4_tiles.cuh"
 
 constexpr int WARPS = FL4_AUX_THREADS / 32;
-constexpr int AT_ONCE = 8;            // pieces of 16 bytes that a lane has on their way
+constexpr int AT_ONCE = 16;           // pieces of 16 bytes that a lane has on their way
 enum : u32 { SHOWN = 1, HIDDEN = 2 }; // what a tile has
 
 // Piece n of `bytes` bytes from `row` on: pieces lie at multiples of 16, so the first and the last may be less. What of it is the
@@ -40,14 +40,23 @@ struct Mask {
   const char *row;
   i64 row_bytes, key_bytes;
   int rows, tile_keys, keys_end;
+  int shift; // 2^shift lanes take the pieces of a row: more than there are, where these are no power of two
   FL4_MEMBER const char *first(int tile) const { return row + tile * tile_keys * key_bytes; }
   FL4_MEMBER int bytes(int tile) const { return key_bytes ? min_i32(tile_keys, keys_end - tile * tile_keys) : 1; }
-  FL4_MEMBER int pieces(int tile) const { return (bytes(tile) + 30) / 16; } // of a row, wherever it begins
+  FL4_MEMBER int all() const { return rows << shift; } // pieces of a tile
   FL4_MEMBER Piece piece(int tile, int n) const
   {
-    return piece_of(first(tile) + n / pieces(tile) * row_bytes, n % pieces(tile), bytes(tile));
+    return piece_of(first(tile) + (n >> shift) * row_bytes, n & ((1 << shift) - 1), bytes(tile));
   }
 };
+// Rows that do not begin with a piece have one more.
+FL4_DEV int shift_of(const Mask &m)
+{
+  const bool aligned = ((reinterpret_cast<u64>(m.row) | (u64)m.row_bytes) & 15) == 0;
+  int shift = 0;
+  while (16 << shift < (m.key_bytes ? m.tile_keys : 1) + (aligned ? 0 : 15)) shift++;
+  return shift;
+}
 
 // What bytes were found, in a piece or by a lane, a bit for each tile.
 struct Found {
@@ -69,7 +78,7 @@ FL4_DEV Found glance(const Mask &mask, int tile, int n)
   u32 x[AT_ONCE][4], whole = 0;
 #pragma unroll
   for (int i = 0; i < AT_ONCE; i++) {
-    if (i >= n || lane_index() >= mask.rows * mask.pieces(tile + i * WARPS)) continue;
+    if (i >= n || lane_index() >= mask.all()) continue;
     const Piece piece = mask.piece(tile + i * WARPS, lane_index());
     if (!piece.whole()) continue;
     load_global_128(x[i], piece.row + piece.begin);
@@ -84,7 +93,7 @@ FL4_DEV Found glance(const Mask &mask, int tile, int n)
 // The same of one tile, until all is known.
 FL4_DEV Found look_at(const Mask &mask, int tile)
 {
-  const int all = mask.rows * mask.pieces(tile);
+  const int all = mask.all();
   Found found = {0, 0};
   for (int next = 0; next < all && !(warp_any(found.shown) && warp_any(found.hidden)); next += 32 * AT_ONCE) {
     u32 x[AT_ONCE][4], whole = 0;
@@ -125,7 +134,7 @@ FL4_DEV int sum_up_to_lane(int x)
   return x;
 }
 
-FL4_KERNEL(fl4_mask_tiles, 256, 3)(FL4_PARAM fl4_mask_tiles_params params)
+FL4_KERNEL(fl4_mask_tiles, 256, 2)(FL4_PARAM fl4_mask_tiles_params params)
 {
   const fl4_fwd_params &p = params.fwd;
   const int row_tile = block_index() % p.row_tiles, head_and_batch = block_index() / p.row_tiles;
@@ -137,7 +146,7 @@ FL4_KERNEL(fl4_mask_tiles, 256, 3)(FL4_PARAM fl4_mask_tiles_params params)
   const int first_row = row_tile * params.tile_rows, last_row = min_i32(first_row + params.tile_rows, p.Sq) - 1;
   const int keys_end_here = keys_end(p, p.Sq, keys, last_row);
   const int end = (keys_end_here + params.tile_keys - 1) / params.tile_keys;
-  const Mask mask = {
+  Mask mask = {
       reinterpret_cast<const char *>(p.bias) + b * p.bias_stride[0] + h * p.bias_stride[1] +
           first_row * p.bias_stride[2],
       p.bias_stride[2],
@@ -145,7 +154,9 @@ FL4_KERNEL(fl4_mask_tiles, 256, 3)(FL4_PARAM fl4_mask_tiles_params params)
       p.bias_stride[2] ? last_row - first_row + 1 : 1,
       params.tile_keys,
       keys_end_here,
+      0,
   };
+  mask.shift = shift_of(mask);
   char *const list = tile_list(p, b, h, row_tile);
 
   int listed = 0;

@@ -176,7 +176,7 @@ mutant("groups-all-store", "each group stores what it has as if it were all",
        FWD, "if (key_group() > 0 || !merge_splits(rows, p)) return;", "if (!merge_splits(rows, p)) return;",
        run(WHOLE, GROUPS2))
 mutant("o-over-partial", "O is gathered where another lane may still read a partial result",
-       FWD, "  if (KGROUPS > 1) warp_barrier();\n", "", run(WHOLE, GROUPS2))
+       FWD, "  if (KGROUPS > 1 || !Q_IN_REGISTERS) warp_barrier(); // its lanes have read what was there\n", "", run(WHOLE, GROUPS2))
 mutant("o-over-other-partial", "O is gathered where another warp may still read a partial result",
        FWD, ": row_warp() * PARTIAL_BYTES)", ": row_warp() * WARP_ROWS * ROW_BYTES)", run(WHOLE, GROUPS2))
 

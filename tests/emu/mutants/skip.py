@@ -22,7 +22,7 @@ mutant("lists-first-piece", "of a row's bytes the first piece is begun before th
 mutant("lists-last-piece", "and the last one ends behind it",
        MASK, "min_i32(at + 16, bytes)", "at + 16", LISTS)
 mutant("lists-pieces-as-aligned", "a row that begins between pieces has no more of them than one that does not",
-       MASK, "(bytes(tile) + 30) / 16", "(bytes(tile) + 15) / 16", LISTS)
+       MASK, "(aligned ? 0 : 15)", "0", LISTS)
 mutant("lists-whole-pieces-only", "pieces that are not whole are not looked at",
        MASK, "at < piece.end && !piece.whole()", "at < piece.end && piece.whole()", LISTS)
 mutant("lists-first-words", "of sixteen bytes four are looked at",
@@ -38,7 +38,9 @@ mutant("lists-glance-of-first", "what is glanced at in the first tile counts for
 mutant("lists-glance-of-all", "and in any of them",
        MASK, "if (whole >> i & 1) note(found, x[i], i);\n  return", "if (whole >> i & 1) note(found, x[i], 0), found.shown |= 510 * (found.shown & 1);\n  return", LISTS)
 mutant("lists-glance-beyond", "the glance goes behind a tile's last row",
-       MASK, "lane_index() >= mask.rows * mask.pieces(tile + i * WARPS)", "false", LISTS)
+       MASK, "lane_index() >= mask.all()", "false", LISTS)
+mutant("lists-half-the-lanes", "half as many lanes take a row as it has pieces",
+       MASK, "while (16 << shift <", "while (32 << shift <", LISTS)
 mutant("lists-glance-enough", "tiles are only glanced at",
        MASK, "if (!(shown && hidden)) {", "if (!(shown || hidden)) {", LISTS)
 mutant("lists-glance-next", "and takes the next ones too late",
@@ -64,7 +66,7 @@ mutant("lists-first-pieces", "only the first pieces of a tile are looked at",
 mutant("lists-beyond-pieces", "lanes go on behind the last piece of a tile",
        MASK, "if (item >= all) continue;", "if (item >= all + 32) continue;", LISTS, nth=1)
 mutant("lists-row-again", "each row is the first",
-       MASK, "first(tile) + n / pieces(tile) * row_bytes", "first(tile)", LISTS)
+       MASK, "first(tile) + (n >> shift) * row_bytes", "first(tile)", LISTS)
 mutant("lists-rows-beyond", "rows behind the last query are looked at",
        MASK, "min_i32(first_row + params.tile_rows, p.Sq) - 1", "first_row + params.tile_rows - 1", LISTS)
 mutant("lists-keys-beyond", "keys behind the last that any row sees are looked at",
