@@ -40,25 +40,20 @@ struct Mask {
   const char *row;
   i64 row_bytes, key_bytes;
   int rows, tile_keys, keys_end;
-  int shift; // 2^shift lanes take the pieces of a row: more than there are, where these are no power of two
+  bool aligned; // does each row begin with a whole piece?
+  int shift;    // 2^shift lanes take the pieces of a row: more than there are, where these are no power of two
   FL4_MEMBER const char *first(int tile) const { return row + tile * tile_keys * key_bytes; }
   FL4_MEMBER int bytes(int tile) const { return key_bytes ? min_i32(tile_keys, keys_end - tile * tile_keys) : 1; }
-  FL4_MEMBER int all() const { return rows << shift; } // pieces of a tile
-  FL4_MEMBER Piece piece(int tile, int n) const
-  {
-    return piece_of(first(tile) + (n >> shift) * row_bytes, n & ((1 << shift) - 1), bytes(tile));
-  }
+  FL4_MEMBER bool whole(int tile) const { return aligned && bytes(tile) % 16 == 0; } // nothing but whole pieces
 };
-// Rows that do not begin with a piece have one more.
-FL4_DEV int shift_of(const Mask &m)
+FL4_DEV void share_rows_among_lanes(Mask &m)
 {
-  const bool aligned = ((reinterpret_cast<u64>(m.row) | (u64)m.row_bytes) & 15) == 0;
-  int shift = 0;
-  while (16 << shift < (m.key_bytes ? m.tile_keys : 1) + (aligned ? 0 : 15)) shift++;
-  return shift;
+  m.aligned = ((reinterpret_cast<u64>(m.row) | (u64)m.row_bytes) & 15) == 0;
+  m.shift = 0;
+  while (16 << m.shift < (m.key_bytes ? m.tile_keys : 1) + (m.aligned ? 0 : 15)) m.shift++;
 }
 
-// What bytes were found, in a piece or by a lane, a bit for each tile.
+// What bytes were found, by a lane, a bit for each tile.
 struct Found {
   u32 shown, hidden;
 };
@@ -70,54 +65,73 @@ FL4_DEV void note(Found &found, const u32 (&x)[4], int tile)
   found.shown |= (u32)(shown != 0) << tile, found.hidden |= (u32)(hidden != 0) << tile;
 }
 
-// One piece a lane of each of the `n` tiles `tile`, `tile` + WARPS, …, at most AT_ONCE. To wait for one after the other would take
-// most of the time.
+// Where the lane's piece in row 0 of a whole tile lies, and how many rows are taken at once. Lanes that have no piece or no row take
+// the last one there is, again.
+FL4_DEV const char *piece_of_lane(const Mask &mask, int tile)
+{
+  const int piece = lane_index() & ((1 << mask.shift) - 1);
+  return mask.first(tile) + 16 * min_i32(piece, mask.bytes(tile) / 16 - 1);
+}
+FL4_DEV i64 row_offset(const Mask &mask, int row)
+{
+  return min_i32(row, mask.rows - 1) * mask.row_bytes;
+}
+
+// The first rows of each of the `n` tiles `tile`, `tile` + WARPS, …, at most AT_ONCE, all of them whole; the last one again where
+// there are fewer. To wait for one after the other would take most of the time.
 FL4_DEV Found glance(const Mask &mask, int tile, int n)
 {
   Found found = {0, 0};
-  u32 x[AT_ONCE][4], whole = 0;
-#pragma unroll
-  for (int i = 0; i < AT_ONCE; i++) {
-    if (i >= n || lane_index() >= mask.all()) continue;
-    const Piece piece = mask.piece(tile + i * WARPS, lane_index());
-    if (!piece.whole()) continue;
-    load_global_128(x[i], piece.row + piece.begin);
-    whole |= 1u << i;
-  }
+  u32 x[AT_ONCE][4];
 #pragma unroll
   for (int i = 0; i < AT_ONCE; i++)
-    if (whole >> i & 1) note(found, x[i], i);
+    load_global_128(x[i], piece_of_lane(mask, tile + min_i32(i, n - 1) * WARPS) +
+                              row_offset(mask, lane_index() >> mask.shift));
+#pragma unroll
+  for (int i = 0; i < AT_ONCE; i++) note(found, x[i], i);
   return found;
 }
 
-// The same of one tile, until all is known.
-FL4_DEV Found look_at(const Mask &mask, int tile)
+FL4_DEV bool knows_all(const Found &found)
 {
-  const int all = mask.all();
+  return warp_any(found.shown) && warp_any(found.hidden);
+}
+
+// The same of one whole tile, until all is known.
+FL4_DEV Found look_at_whole(const Mask &mask, int tile)
+{
+  const char *at = piece_of_lane(mask, tile);
+  const int at_once = 32 >> mask.shift;
   Found found = {0, 0};
-  for (int next = 0; next < all && !(warp_any(found.shown) && warp_any(found.hidden)); next += 32 * AT_ONCE) {
-    u32 x[AT_ONCE][4], whole = 0;
+  for (int next = 0; next < mask.rows && !knows_all(found); next += at_once * AT_ONCE) {
+    const int row = next + (lane_index() >> mask.shift);
+    u32 x[AT_ONCE][4];
 #pragma unroll
-    for (int i = 0; i < AT_ONCE; i++) {
-      const int item = next + i * 32 + lane_index();
-      if (item >= all) continue;
-      const Piece piece = mask.piece(tile, item);
-      if (!piece.whole()) continue;
-      load_global_128(x[i], piece.row + piece.begin);
-      whole |= 1u << i;
+    for (int i = 0; i < AT_ONCE; i++) load_global_128(x[i], at + row_offset(mask, row + i * at_once));
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; i++) note(found, x[i], 0);
+  }
+  return found;
+}
+
+// And of one with pieces that are not whole, at its end or in each row.
+FL4_DEV Found look_at_parts(const Mask &mask, int tile)
+{
+  const int all = mask.rows << mask.shift;
+  Found found = {0, 0};
+  for (int next = 0; next < all && !knows_all(found); next += 32) {
+    const int item = next + lane_index();
+    if (item >= all) continue;
+    const Piece piece = piece_of(mask.first(tile) + (item >> mask.shift) * mask.row_bytes,
+                                 item & ((1 << mask.shift) - 1), mask.bytes(tile));
+    if (piece.whole()) {
+      u32 x[4];
+      load_global_128(x, piece.row + piece.begin);
+      note(found, x, 0);
     }
-#pragma unroll
-    for (int i = 0; i < AT_ONCE; i++)
-      if (whole >> i & 1) note(found, x[i], 0);
-#pragma unroll 1
-    for (int i = 0; i < AT_ONCE; i++) {
-      const int item = next + i * 32 + lane_index();
-      if (item >= all) continue;
-      const Piece piece = mask.piece(tile, item);
-      for (int at = piece.begin; at < piece.end && !piece.whole(); at++) {
-        const u32 byte = load_global_8(piece.row + at);
-        found.shown |= byte != 0, found.hidden |= byte == 0;
-      }
+    for (int at = piece.begin; at < piece.end && !piece.whole(); at++) {
+      const u32 byte = load_global_8(piece.row + at);
+      found.shown |= byte != 0, found.hidden |= byte == 0;
     }
   }
   return found;
@@ -154,9 +168,10 @@ FL4_KERNEL(fl4_mask_tiles, 256, 2)(FL4_PARAM fl4_mask_tiles_params params)
       p.bias_stride[2] ? last_row - first_row + 1 : 1,
       params.tile_keys,
       keys_end_here,
+      false,
       0,
   };
-  mask.shift = shift_of(mask);
+  share_rows_among_lanes(mask);
   char *const list = tile_list(p, b, h, row_tile);
 
   int listed = 0;
@@ -164,12 +179,14 @@ FL4_KERNEL(fl4_mask_tiles, 256, 2)(FL4_PARAM fl4_mask_tiles_params params)
     const int n = min_i32(FL4_AUX_THREADS, end - first);
     for (int i = warp; i < n; i += WARPS * AT_ONCE) {
       const int several = min_i32((n - i + WARPS - 1) / WARPS, AT_ONCE);
-      const Found glanced = glance(mask, first + i, several);
+      const bool whole = mask.whole(first + i + (several - 1) * WARPS);
+      const Found glanced = whole ? glance(mask, first + i, several) : Found{0, 0};
 #pragma unroll 1
       for (int e = 0; e < several; e++) {
         bool shown = warp_any(glanced.shown >> e & 1), hidden = warp_any(glanced.hidden >> e & 1);
         if (!(shown && hidden)) {
-          const Found seen = look_at(mask, first + i + e * WARPS);
+          const int tile = first + i + e * WARPS;
+          const Found seen = mask.whole(tile) ? look_at_whole(mask, tile) : look_at_parts(mask, tile);
           shown = warp_any(seen.shown), hidden = warp_any(seen.hidden);
         }
         if (lane_index() == 0)

@@ -22,7 +22,7 @@ mutant("lists-first-piece", "of a row's bytes the first piece is begun before th
 mutant("lists-last-piece", "and the last one ends behind it",
        MASK, "min_i32(at + 16, bytes)", "at + 16", LISTS)
 mutant("lists-pieces-as-aligned", "a row that begins between pieces has no more of them than one that does not",
-       MASK, "(aligned ? 0 : 15)", "0", LISTS)
+       MASK, "(m.aligned ? 0 : 15)", "0", LISTS)
 mutant("lists-whole-pieces-only", "pieces that are not whole are not looked at",
        MASK, "at < piece.end && !piece.whole()", "at < piece.end && piece.whole()", LISTS)
 mutant("lists-first-words", "of sixteen bytes four are looked at",
@@ -36,25 +36,37 @@ mutant("lists-own-lane-at-once", "or at a glance",
 mutant("lists-glance-of-first", "what is glanced at in the first tile counts for all",
        MASK, "hidden = warp_any(glanced.hidden >> e & 1)", "hidden = warp_any(glanced.hidden & 1)", LISTS)
 mutant("lists-glance-of-all", "and in any of them",
-       MASK, "if (whole >> i & 1) note(found, x[i], i);\n  return", "if (whole >> i & 1) note(found, x[i], 0), found.shown |= 510 * (found.shown & 1);\n  return", LISTS)
-mutant("lists-glance-beyond", "the glance goes behind a tile's last row",
-       MASK, "lane_index() >= mask.all()", "false", LISTS)
+       MASK, "note(found, x[i], i);", "note(found, x[i], 0), found.shown |= 510 * (found.shown & 1);", LISTS)
+mutant("lists-glance-beyond", "lanes go behind a tile's last row",
+       MASK, "min_i32(row, mask.rows - 1) * mask.row_bytes", "row * mask.row_bytes", LISTS)
+mutant("lists-first-parts", "nor of one with pieces that are not whole",
+       MASK, "next < all && !", "next < 1 && !", LISTS)
+mutant("lists-row-again-whole", "and of whole tiles",
+       MASK, "at + row_offset(mask, row + i * at_once)", "at + row_offset(mask, i * at_once)", LISTS)
+mutant("lists-rows-skipped", "every other row of a whole tile is left out",
+       MASK, "row_offset(mask, row + i * at_once)", "row_offset(mask, next + 2 * (row - next + i * at_once))", LISTS)
+mutant("lists-pieces-beyond", "lanes go behind a whole tile's last piece",
+       MASK, "16 * min_i32(piece, mask.bytes(tile) / 16 - 1)", "16 * piece", LISTS)
+mutant("lists-glance-parts", "tiles are glanced at that are not whole",
+       MASK, "const Found glanced = whole ?", "const Found glanced = mask.aligned ?", LISTS)
+mutant("lists-all-whole", "an aligned tile counts as whole at its end, too",
+       MASK, "return aligned && bytes(tile) % 16 == 0;", "return aligned;", LISTS)
 mutant("lists-half-the-lanes", "half as many lanes take a row as it has pieces",
-       MASK, "while (16 << shift <", "while (32 << shift <", LISTS)
+       MASK, "while (16 << m.shift <", "while (32 << m.shift <", LISTS)
 mutant("lists-glance-enough", "tiles are only glanced at",
        MASK, "if (!(shown && hidden)) {", "if (!(shown || hidden)) {", LISTS)
 mutant("lists-glance-next", "and takes the next ones too late",
        MASK, "i < n; i += WARPS * AT_ONCE", "i < n; i += WARPS * 32", LISTS)
 mutant("lists-enough-shown", "a tile of which something is shown is not looked at any further",
-       MASK, "!(warp_any(found.shown) && warp_any(found.hidden))", "!warp_any(found.shown)", LISTS)
+       MASK, "return warp_any(found.shown) && warp_any(found.hidden);", "return warp_any(found.shown);", LISTS)
 mutant("lists-enough-hidden", "nor one of which something is hidden",
-       MASK, "!(warp_any(found.shown) && warp_any(found.hidden))", "!warp_any(found.hidden)", LISTS)
+       MASK, "return warp_any(found.shown) && warp_any(found.hidden);", "return warp_any(found.hidden);", LISTS)
 mutant("lists-hidden-words", "of pieces only those that are hidden as a whole count as hidden",
        MASK, "hidden |= zero_among(x[word])", "hidden |= x[word] == 0", LISTS)
 mutant("lists-high-bytes", "bytes from 128 on count as 0",
        MASK, "(four - 0x01010101u) & ~four & 0x80808080u", "((four - 0x01010101u) | four) & 0x80808080u", LISTS)
 mutant("lists-pieces-not-read", "pieces that are not whole count as hidden",
-       MASK, "if (whole >> i & 1) note(found, x[i], 0);", "if (whole >> i & 1) note(found, x[i], 0); else found.hidden = 1;", LISTS)
+       MASK, "    if (piece.whole()) {", "    if (!piece.whole()) found.hidden = 1;\n    if (piece.whole()) {", LISTS)
 mutant("lists-bytes-shown", "of pieces that are not whole nothing is hidden",
        MASK, "found.shown |= byte != 0, found.hidden |= byte == 0;", "found.shown |= byte != 0;", LISTS)
 mutant("lists-none-open", "a list of nothing has a tile that the mask does not hide",
@@ -62,11 +74,11 @@ mutant("lists-none-open", "a list of nothing has a tile that the mask does not h
 mutant("lists-never-hides", "no tile is said to have hidden keys",
        MASK, "entry(first + thread_index(), mine & HIDDEN)", "entry(first + thread_index(), false)", LISTS)
 mutant("lists-first-pieces", "only the first pieces of a tile are looked at",
-       MASK, "next < all && !(", "next < 1 && !(", LISTS)
+       MASK, "next < mask.rows && !", "next < 1 && !", LISTS)
 mutant("lists-beyond-pieces", "lanes go on behind the last piece of a tile",
        MASK, "if (item >= all) continue;", "if (item >= all + 32) continue;", LISTS, nth=1)
 mutant("lists-row-again", "each row is the first",
-       MASK, "first(tile) + (n >> shift) * row_bytes", "first(tile)", LISTS)
+       MASK, "(item >> mask.shift) * mask.row_bytes", "0", LISTS)
 mutant("lists-rows-beyond", "rows behind the last query are looked at",
        MASK, "min_i32(first_row + params.tile_rows, p.Sq) - 1", "first_row + params.tile_rows - 1", LISTS)
 mutant("lists-keys-beyond", "keys behind the last that any row sees are looked at",
