@@ -33,7 +33,7 @@ Result = collections.namedtuple("Result", "mutant seen run")  # run: the one tha
 
 
 def describe(r):
-    text = f"{r.problem} {re.sub(',(weave=0|kgroups=1|splits=1|ctas=1)(?![0-9])', '', r.variant)}"
+    text = f"{r.problem} {re.sub(',(weave=0|kgroups=1|share=0|splits=1|ctas=1)(?![0-9])', '', r.variant)}"
     for word, plain in ((r.inputs, "normal"), (r.mode, "late"), (r.device, "emu")):
         if word != plain:
             text += " " + word
@@ -66,7 +66,7 @@ def write_report(file, results, seed):
         "",
         "Written by `python3 tests/emu/mutants.py FL4_EMU kernels --report docs/mutants.md`; [testing](testing.md) says",
         "how to add one. Each row is one edit of the kernel sources, the tables in `tests/emu/mutants/` have the text, and",
-        "the run that noticed it: a problem, a variant (`weave=0`, `kgroups=1`, `splits=1` and `ctas=1` are not shown),",
+        "the run that noticed it: a problem, a variant (`weave=0`, `kgroups=1`, `share=0`, `splits=1` and `ctas=1` are not shown),",
         "inputs if not normal, `early` if asynchronous copies land at once, the device if not `emu`. `emu:` is a violation",
         "that the emulator saw; other words are those of `fl4 check`, which judged a result that came out without one, or of",
         "`kv_run`, which takes a case of `tests/merge_rig.h` or `tests/append_rig.h`.",

@@ -183,9 +183,9 @@ mutant("q-guard-removed", "rows past the end of Q are read, and their results th
 mutant("q-guard-off-by-one", "the last row of Q counts as missing",
        RING, "queries(p, w) - w.row0);", "queries(p, w) - w.row0 - 1);", run(PARTIAL))
 mutant("key-guard-removed", "rows past the end of K and V are read",
-       RING, "load_for<true, !AHEAD>(r", "load_for<false, false>(ring", run(PARTIAL))
+       RING, "load_for<true, !AHEAD>(r", "load_for<false, false>(r", run(PARTIAL))
 mutant("key-guard-removed-weaving", "weaving: rows past the end of K are read, and masked",
-       RING, "if (AHEAD) load_keys<true>", "if (WEAVE) load_keys<false>",
+       RING, "if (AHEAD) load_keys<true>", "if (AHEAD) load_keys<false>",
        run("hq1sq1sk1d16", variant(bn=128, slice=64, weave=1)))
 mutant("k-guard-removed", "rows past the end of K are read, and masked",
        RING, "r.k + key0 * r.k_row, r.k_row, r.keys - key0)", "r.k + key0 * r.k_row, r.k_row, BN)",

@@ -90,7 +90,7 @@ section("Sinks")
 mutant("sink-not-in-sum", "a sink does not count in the sum of the output",
        EPILOGUE, "SINKS ? end.factor * inverse_sum(end.sum)", "SINKS ? inverse_sum(rows.sum[m][2 * half])", run(SINKS))
 mutant("sink-not-in-lse", "a sink does not count in the LSE",
-       EPILOGUE, "log_sum_exp(end.reference, end.sum)", "log_sum_exp(rows.reference[m][half], l)", run(SINKS))
+       EPILOGUE, "log_sum_exp(end.reference, end.sum)", "log_sum_exp(reference, sum)", run(SINKS))
 mutant("sink-reference-kept", "the output is not brought to the sink's reference",
        EPILOGUE, "end.factor * inverse_sum", "inverse_sum", run("hq4sq40sk3d16:sinks:lse"))
 mutant("sink-of-first-head", "all heads have the sink of the first",
@@ -142,7 +142,7 @@ mutant("length-not-in-mask", "keys behind the last of a sequence are not masked"
 mutant("length-not-in-diagonal", "the diagonal ends at the last key that there may be",
        SCHEDULE, "w.shift = keys(p, w) - queries(p, w);", "w.shift = p.Sk - p.Sq;", run(LENS_CAUSAL))
 mutant("values-beyond-not-zeroed", "values behind the last key are read, and may be NaN",
-       RING, "load_for<true, !AHEAD>(r", "load_for<false, !WEAVE>(ring", run(LENS))
+       RING, "load_for<true, !AHEAD>(r", "load_for<false, !AHEAD>(r", run(LENS))
 mutant("keys-to-the-bound", "all keys that there may be are loaded",
        RING, "    keys(p, w),\n    w.b,\n", "    p.Sk,\n    w.b,\n", run(LENS))
 mutant("ragged-keys-of-first", "all sequences have the keys of the first",
