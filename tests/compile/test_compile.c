@@ -238,7 +238,8 @@ START_TEST(limits_and_timer)
 }
 END_TEST
 
-/* What stands beside attention waits for memory: no spills, and registers for three or four blocks of 256 threads at a time. */
+/* What stands beside attention waits for memory: no spills, and registers for three or four blocks of 256 threads at a time; for two
+ * of the lists, whose lanes have 16 pieces on their way. */
 START_TEST(beside_attention)
 {
   char text[4][32];
@@ -263,7 +264,7 @@ START_TEST(beside_attention)
     snprintf(text[2], 32, "-DFL4_WINDOW=%d", i % 3 == 2);
     snprintf(text[3], 32, "-DFL4_USED_K=%d", i / 3);
     ck_assert_fl4(compile("mask_tiles.cu", options, 4, &cubin));
-    ck_assert_msg(cubin.resources.spill_bytes == 0 && cubin.resources.registers <= 80, "%s %s: %d registers, %d bytes",
+    ck_assert_msg(cubin.resources.spill_bytes == 0 && cubin.resources.registers <= 112, "%s %s: %d registers, %d bytes",
                   text[1], text[2], cubin.resources.registers, cubin.resources.spill_bytes);
     fl4__cubin_free(&cubin);
   }

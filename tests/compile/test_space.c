@@ -11,7 +11,7 @@ enum {
   DEFAULT_SAMPLES = 60, /* of some 0.7 s of one core each */
   DEFAULT_SEED = 3,
   DRAWS = 10000, /* of combinations of the table, for each problem */
-  DRAWS_UNTIL_VALID = 1 << 20,
+  DRAWS_UNTIL_VALID = 1 << 23,
   SYSTEM_SMEM = 1024, /* that the driver takes of each block's shared memory, from sm_80 on */
 };
 
