@@ -117,14 +117,15 @@ static int registers_sharing(const fl4__variant *v, const fl4__problem *p, const
 }
 
 /*
- * What 32 rows a warp need beside, where nothing may spill: weights, while scores stay for them (KEEP_SCORES in fl4_config.cuh), or what
- * computing them twice takes; and an address more for each power of two that a row of a tile is copied in. Fitted to 94 points of
- * D 80 to 144 near the limit, of which 16 spilled 4 to 72 bytes on sm_89 or sm_120 before; the latter needs a little more.
+ * What 32 rows a warp need beside in the walk, where nothing may spill: weights, while scores stay for them (KEEP_SCORES in
+ * fl4_config.cuh), or what computing them twice takes; and an address more for each power of two that a row of a tile is copied in.
+ * Fitted to 163 points of D 16 to 160 near the limit. Without it 34 spilled 4 to 168 bytes on sm_89 or sm_120, and none of those up to
+ * D 32; the latter needs a little more.
  */
 static int tall_rows_need(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   const int width = padded(p->D), slice = v->value[SLICE];
-  if (row_blocks(v) < 2 || !small_sm(device)) return 0;
+  if (row_blocks(v) < 2 || width <= 32 || !small_sm(device)) return 0;
   const bool keeps = 2 * (width / 2 + slice * 3 / 4 + (v->value[QREG] ? width / 4 : 0)) <= 180;
   const int scores = v->value[WEAVE] ? 0 : keeps ? slice / 2 : 10;
   return scores + 7 * (__builtin_popcount((unsigned)width / 8) - 1) + (device->sm >= 120 && width >= 128 ? 6 : 0);
@@ -145,10 +146,11 @@ static int registers_needed(const fl4__variant *v, const fl4__problem *p, const 
   const int64_t D = p->D;
   const int width = padded(D), weave = v->value[WEAVE] ? 2 : 1;
   const int rows = row_blocks(v) * (width / 2 + v->value[SLICE] / 2 * weave + (v->value[QREG] ? width / 4 : 0));
-  /* What else is live where the parts of several blocks are merged; element by element, copies go through registers. */
-  const int merging = v->value[SPLITS] > 1 ? 72 : 0, copy = p->aligned ? 2 : 12;
-  const int rest = small_sm(device) ? copy * copies(v, D) + 66 + merging : copies(v, D) + 35;
-  return rows + v->value[SLICE] / 8 * weave + rest + features_need(v, p) + tall_rows_need(v, p, device);
+  /* What else is live where the parts of several blocks are merged, which is after the walk; of 142 points with both, none spilled. */
+  const int merging = v->value[SPLITS] > 1 ? 72 : 0, beside = max(merging, tall_rows_need(v, p, device));
+  const int copy = p->aligned ? 2 : 12; /* element by element, copies go through registers */
+  const int rest = small_sm(device) ? copy * copies(v, D) + 66 + beside : copies(v, D) + 35;
+  return rows + v->value[SLICE] / 8 * weave + rest + features_need(v, p);
 }
 
 static int registers_allowed(const fl4__variant *v, const fl4_device_info *device)
