@@ -119,8 +119,8 @@ static int registers_sharing(const fl4__variant *v, const fl4__problem *p, const
 /*
  * What 32 rows a warp need beside in the walk, where nothing may spill: weights, while scores stay for them (KEEP_SCORES in
  * fl4_config.cuh), or what computing them twice takes; and an address more for each power of two that a row of a tile is copied in.
- * Fitted to 163 points of D 16 to 160 near the limit. Without it 34 spilled 4 to 168 bytes on sm_89 or sm_120, and none of those up to
- * D 32; the latter needs a little more.
+ * Of 163 points of D 16 to 160 that fit without this and not with it, 34 spill 4 to 168 bytes on sm_89 or sm_120, which needs a little
+ * more; of the 35 up to D 32 none.
  */
 static int tall_rows_need(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
