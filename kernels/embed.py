@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the kernel sources into one C file: embed.py OUTPUT.c FILE..."""
 import pathlib
+import re
 import sys
 
 
@@ -15,11 +16,15 @@ def c_bytes(text):
 
 def main(output, paths):
     files = sorted((pathlib.Path(p) for p in paths), key=lambda p: p.name)
+    names = {file.name for file in files}
     out = ['/* Made by kernels/embed.py from the files of kernels/. */', '#include "cuda/sources.h"', '']
     for i, file in enumerate(files):
         text = file.read_bytes()
         if 0 in text:
             sys.exit(f'{file}: holds a zero byte')
+        for header in re.findall(rb'^ *# *include "([^"]*)"', text, re.MULTILINE):
+            if header.decode() not in names: # else only the user's first call would tell
+                sys.exit(f'{file}: includes {header.decode()}, which kernels/meson.build does not list')
         out += [f'static const char text_{i}[] = {{ /* {file.name} */', c_bytes(text), '};', '']
     out += ['const fl4__source fl4__embedded_sources[] = {']
     out += [f'  {{"{file.name}", text_{i}}},' for i, file in enumerate(files)]
