@@ -3,6 +3,7 @@
  * decode_mma: few queries, many keys, for every GPU from sm_80 on. Its kernel is kernels/decode_mma.cu; the sizes
  * computed here are those of kernels/decode_config.cuh.
  */
+#include <math.h>
 #include <string.h>
 
 #include "families.h"
@@ -18,7 +19,7 @@ static const fl4__param params[N_PARAMS] = {
     [KEYS] = {"keys", "keys that a warp takes in a step", 2, {16, 32}, false},
     [ROWS] = {"rows", "query rows of a block", 3, {8, 16, 32}, false},
     [SPLITS] = {"splits",
-                "blocks that share the keys of a row at most; 0: as many as run at once",
+                "blocks that share the keys of a row at most; 0: as many as keep the GPU busy to the end",
                 12,
                 {0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64},
                 false},
@@ -103,7 +104,42 @@ static int64_t span(const fl4__problem *p)
   return bounded ? fl4__min64(p->Sk, p->window_left + p->Sq) : p->Sk;
 }
 
-/* Blocks of a unit: no more than run at once, for a block that comes later has to fill its rings anew. */
+/* Bytes that the GPU reads in a nanosecond: those of HBM where multiprocessors have much shared memory. */
+static double read_bytes_in_ns(const fl4_device_info *device)
+{
+  return (device->smem_per_sm >= 160 << 10 ? 32 : 5) * device->multiprocessors;
+}
+
+/*
+ * Splits of a unit where blocks run one after the other. Of a time T that reading takes, r blocks in a row on a multiprocessor
+ * leave about TAIL · T / r in which not all are busy, and take START each until the first keys are there: least at
+ * r = √(TAIL · T / START). But what blocks exchange should be little beside what they read. All measured on an H200
+ * (docs/decode.md).
+ */
+static int64_t splits_in_rounds(int64_t units, int64_t at_once, const fl4__problem *p, const fl4_device_info *device)
+{
+  enum { START = 730, LEAST_READ = 32000 }; /* nanoseconds; of a split, where all multiprocessors read */
+  const double TAIL = 0.21;
+  const double unit_ns = (double)span(p) * (double)(p->D * 4) / read_bytes_in_ns(device);
+  const double in_a_row = sqrt(TAIL * (double)units * unit_ns / START);
+  const double most = unit_ns * (double)device->multiprocessors / (units > at_once ? LEAST_READ : 2 * LEAST_READ);
+  return (int64_t)fmin(most, (double)at_once * in_a_row / (double)units + 0.5);
+}
+
+/*
+ * Splits of a unit by default: as many as run at once, for a block that comes later has to fill its rings anew. Where these would
+ * leave too many multiprocessors idle, long keys are cut into more.
+ */
+static int64_t splits_by_default(int64_t units, int64_t at_once, const fl4__problem *p, const fl4_device_info *device)
+{
+  const int64_t one_round = fl4__max64(1, at_once / units), round_blocks = units > at_once ? 2 * at_once : at_once;
+  const int64_t enough = fl4__min64(MOST_SPLITS, fl4__ceil_div(span(p), SPLIT_KEYS));
+  const bool full = units * one_round <= round_blocks && units * one_round * 10 > round_blocks * 9;
+  const int64_t splits = full ? one_round : fl4__max64(one_round, splits_in_rounds(units, at_once, p, device));
+  return fl4__max64(1, fl4__min64(splits, enough));
+}
+
+/* Blocks of a unit. */
 static int64_t splits_of(const fl4__variant *v, const fl4__problem *p, const fl4_device_info *device)
 {
   if (p->invariant) {
@@ -111,9 +147,8 @@ static int64_t splits_of(const fl4__variant *v, const fl4__problem *p, const fl4
     return fl4__max64(1, fl4__ceil_div(span(p), INVARIANT_SPLIT_KEYS) + anchored);
   }
   if (v->value[SPLITS]) return v->value[SPLITS];
-  const int64_t n = units(v, p), most = slots(v, p, device) / fl4__max64(n, 1);
-  const int64_t enough = fl4__min64(MOST_SPLITS, fl4__ceil_div(span(p), SPLIT_KEYS));
-  return n > MOST_UNITS ? 1 : fl4__max64(1, fl4__min64(most, enough));
+  const int64_t n = fl4__max64(1, units(v, p));
+  return n > MOST_UNITS ? 1 : splits_by_default(n, slots(v, p, device), p, device);
 }
 
 /*
@@ -179,15 +214,13 @@ static double cost(const fl4__variant *v, const fl4__problem *p, const fl4_devic
     TICKET = 1500,
     FOR_MERGED_BYTE = 49
   }; /* a block's start and end; bytes a nanosecond of who merges */
-  const bool fast_memory = device->smem_per_sm >= 160 << 10; /* HBM, where multiprocessors have that much */
-  const double bytes_in_ns = (fast_memory ? 32 : 5) * device->multiprocessors;
   const int rows = v->value[ROWS];
   const double warp_key = (rows == 8 ? 40 : rows == 16 ? 65 : 140) * (double)p->D / 128;
   const int64_t n = units(v, p), splits = splits_of(v, p, device), row_bytes = p->D * 4;
   const double waves = (double)fl4__ceil_div(n * splits, slots(v, p, device));
   const double walk = (double)fl4__ceil_div(span(p), splits) * warp_key / v->value[WARPS];
   const double keys = (double)(p->B * p->Hkv * span(p));
-  const double read = keys * (double)row_bytes * (double)(3 + row_blocks(v, p)) / 4 / bytes_in_ns;
+  const double read = keys * (double)row_bytes * (double)(3 + row_blocks(v, p)) / 4 / read_bytes_in_ns(device);
   const bool grouped = group_places(n, splits) > 0; /* then a group's parts, another ticket, and the groups' */
   const int64_t parts = grouped ? GROUP + fl4__ceil_div(splits, GROUP) : splits > 1 ? splits : 0;
   const double merge = (double)(parts * rows * (row_bytes + 32)) / FOR_MERGED_BYTE + (grouped ? TICKET : 0);

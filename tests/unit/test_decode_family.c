@@ -194,14 +194,18 @@ START_TEST(groups_of_splits)
 }
 END_TEST
 
-/* As many blocks as run at once, one a multiprocessor, if each has some keys. */
+/*
+ * As many blocks as run at once, one a multiprocessor, if each has some keys. Where they would leave many multiprocessors idle, or
+ * come one after the other, long keys are cut into more.
+ */
 START_TEST(blocks_fill_the_machine)
 {
   static const struct {
     int64_t B, Sk;
     int splits;
-  } cases[] = {{1, 256, 1},   {1, 257, 2},    {1, 4096, 16}, {1, 32768, 16}, {1, 1 << 20, 16},
-               {4, 32768, 4}, {24, 32768, 1}, {16, 4096, 1}, {17, 4096, 1},  {64, 131072, 1}};
+  } cases[] = {{1, 256, 1},     {1, 257, 2},    {1, 4096, 16},   {1, 32768, 16},  {1, 1 << 20, 16}, {4, 32768, 4},
+               {10, 4096, 1},   {10, 16384, 4}, {16, 4096, 1},   {16, 131072, 1}, {17, 4096, 2},    {20, 16384, 8},
+               {24, 32768, 10}, {32, 4096, 1},  {32, 131072, 1}, {64, 1024, 1},   {64, 4096, 2},    {64, 131072, 12}};
   const fl4_device_info device = h200();
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const fl4__problem p = problem_of(cases[i].B, 32, 8, 1, cases[i].Sk, 128);
