@@ -104,10 +104,16 @@ static int64_t span(const fl4__problem *p)
   return bounded ? fl4__min64(p->Sk, p->window_left + p->Sq) : p->Sk;
 }
 
-/* Bytes that the GPU reads in a nanosecond: those of HBM where multiprocessors have much shared memory. */
+/* Memory that it takes all multiprocessors to keep busy, as HBM does: GPUs have it whose multiprocessors have much shared memory. */
+static bool has_fast_memory(const fl4_device_info *device)
+{
+  return device->smem_per_sm >= 160 << 10;
+}
+
+/* Bytes that the GPU reads in a nanosecond. */
 static double read_bytes_in_ns(const fl4_device_info *device)
 {
-  return (device->smem_per_sm >= 160 << 10 ? 32 : 5) * device->multiprocessors;
+  return (has_fast_memory(device) ? 32 : 5) * device->multiprocessors;
 }
 
 /*
@@ -128,14 +134,15 @@ static int64_t splits_in_rounds(int64_t units, int64_t at_once, const fl4__probl
 
 /*
  * Splits of a unit by default: as many as run at once, for a block that comes later has to fill its rings anew. Where these would
- * leave too many multiprocessors idle, long keys are cut into more.
+ * leave too many multiprocessors idle, long keys are cut into more, unless the others keep the memory busy.
  */
 static int64_t splits_by_default(int64_t units, int64_t at_once, const fl4__problem *p, const fl4_device_info *device)
 {
   const int64_t one_round = fl4__max64(1, at_once / units), round_blocks = units > at_once ? 2 * at_once : at_once;
   const int64_t enough = fl4__min64(MOST_SPLITS, fl4__ceil_div(span(p), SPLIT_KEYS));
   const bool full = units * one_round <= round_blocks && units * one_round * 10 > round_blocks * 9;
-  const int64_t splits = full ? one_round : fl4__max64(one_round, splits_in_rounds(units, at_once, p, device));
+  const int64_t splits =
+      full || !has_fast_memory(device) ? one_round : fl4__max64(one_round, splits_in_rounds(units, at_once, p, device));
   return fl4__max64(1, fl4__min64(splits, enough));
 }
 

@@ -293,6 +293,15 @@ START_TEST(on_an_l4)
     ck_assert_int_eq(fl4__variant_get(&v, "rows"), 8);
     ck_assert_int_eq(fl4__variant_get(&w, "rows"), 16);
   }
+  /* One round of 58 blocks: what is left idle in it the others read for. */
+  static const struct {
+    int64_t B;
+    int splits;
+  } cases[] = {{1, 7}, {2, 3}, {4, 1}, {8, 1}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const fl4__problem p = problem_of(cases[i].B, 32, 8, 1, 32768, 128);
+    ck_assert_int_eq(geometry_of("decode_mma", &p, &device).splits, cases[i].splits);
+  }
 }
 END_TEST
 
